@@ -1,0 +1,1 @@
+"""The language of index notation: its tree, reading it, printing it."""

@@ -1,0 +1,241 @@
+"""The tree: components of tensors, sums over named indices, and partial derivatives, on SymPy.
+
+Every name carries its `rank`, the order in which it was declared. SymPy sorts by rank before name,
+so renaming tensors and indices changes no order, and no result depends on a hash seed.
+
+The one-tensor is no node: `1[h]` only says which index is meant, so reading drops it and
+printing puts it back (`notation.explicit`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import count, islice, permutations
+from typing import Any, cast
+
+from sympy import Expr, Integer, KroneckerDelta, S
+from sympy.core.expr import AtomicExpr
+from sympy.core.sorting import default_sort_key
+
+_fresh_numbers = count()
+_MOST_ORDERS = 120  # orders of dummies compared when looking for the canonical one
+
+
+class Named(AtomicExpr):
+    """An atom that sorts by `rank`, then by `name`."""
+
+    __slots__ = ("name", "rank")
+    name: str
+    rank: int
+    is_commutative = True
+    is_symbol = True  # SymPy's own reasoning about signs differentiates by the one symbol it finds
+    _diff_wrt = True
+
+    def __new__(cls, name: str, rank: int = 0) -> Named:
+        self = super().__new__(cls)
+        self.name, self.rank = name, rank
+        return self
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return (self.name, self.rank)
+
+    def _hashable_content(self) -> tuple[Any, ...]:
+        return (self.rank, self.name)
+
+    def sort_key(self, order: object = None) -> tuple[Any, ...]:
+        return self.class_key(), (2, (self.rank, self.name)), S.One.sort_key(), S.One
+
+    @property
+    def free_symbols(self) -> set[Expr]:
+        return {self}
+
+    def _sympystr(self, _printer: object) -> str:
+        return self.name
+
+
+class Size(Named):
+    """The number of values of an index, `H` for `h`."""
+
+    is_integer = True
+    is_positive = True
+
+
+class Scalar(Named):
+    """A numeric parameter of an op, such as `eps`; it receives no gradient."""
+
+
+class Tensor(Named):
+    """The name of a tensor."""
+
+
+class Index(Named):
+    """An index and its size."""
+
+    __slots__ = ("size",)
+    size: Size
+
+    def __new__(cls, name: str, size: Size, rank: int = 0) -> Index:
+        self = cast(Index, super().__new__(cls, name, rank))
+        self.size = size
+        return self
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return (self.name, self.size, self.rank)
+
+    def _hashable_content(self) -> tuple[Any, ...]:
+        return (self.rank, self.name, self.size)
+
+    @property
+    def is_dummy(self) -> bool:
+        """Is this index bound by a contraction (or opened from one)?"""
+        return self.name.startswith("_")
+
+
+def fresh_index(like: Index) -> Index:
+    """An index that occurs nowhere else, with the size of `like`."""
+    number = next(_fresh_numbers)
+    return Index(f"_f{number}", like.size, 1_000_000 + number)
+
+
+class Component(Expr):
+    """A component of a tensor, `x[b,h]`; a tensor with no index has the one component `x`."""
+
+    is_commutative = True
+
+    def __new__(cls, tensor: Tensor, *indices: Index) -> Component:
+        return cast(Component, Expr.__new__(cls, tensor, *indices))
+
+    @property
+    def tensor(self) -> Tensor:
+        return cast(Tensor, self.args[0])
+
+    @property
+    def indices(self) -> tuple[Index, ...]:
+        return cast("tuple[Index, ...]", self.args[1:])
+
+    def _sympystr(self, _printer: object) -> str:
+        inside = ",".join(i.name for i in self.indices)
+        return f"{self.tensor.name}[{inside}]" if inside else self.tensor.name
+
+
+class Partial(Expr):
+    """The Jacobian ∂u_F/∂t_P as a symbol, before it is worked out."""
+
+    is_commutative = True
+
+    def __new__(cls, of: Component, wrt: Component) -> Partial:
+        return cast(Partial, Expr.__new__(cls, of, wrt))
+
+    @property
+    def of(self) -> Component:
+        return cast(Component, self.args[0])
+
+    @property
+    def wrt(self) -> Component:
+        return cast(Component, self.args[1])
+
+
+class Contraction(Expr):
+    """Σ over named dummies of a body. Equal up to the names of the dummies means equal.
+
+    The constructor names the dummies `_0 _1 …`, above those of the contractions inside, in an order
+    that depends on nothing but the body. To work on the body, `open` it.
+    """
+
+    is_commutative = True
+
+    def __new__(cls, body: Expr, *dummies: Index) -> Expr:  # type: ignore[misc]  # 0 and no dummies collapse
+        if body == 0 or not dummies:
+            return body
+        if isinstance(body, Contraction):
+            inner, opened = body.open()
+            return Contraction(inner, *opened, *dummies)
+        level = 1 + max((_level(c) for c in body.atoms(Contraction)), default=-1)
+        body, named = _canonical(body, dummies, level)
+        return Expr.__new__(cls, body, *named)
+
+    @property
+    def body(self) -> Expr:
+        return cast(Expr, self.args[0])
+
+    @property
+    def dummies(self) -> tuple[Index, ...]:
+        return cast("tuple[Index, ...]", self.args[1:])
+
+    def open(self) -> tuple[Expr, tuple[Index, ...]]:
+        """The body with dummies that occur nowhere else, and these dummies."""
+        fresh = tuple(fresh_index(d) for d in self.dummies)
+        return self.body.xreplace(dict(zip(self.dummies, fresh, strict=True))), fresh
+
+    @property
+    def free_symbols(self) -> set[Expr]:
+        return self.body.free_symbols - set(self.dummies)
+
+
+def _level(contraction: Contraction) -> int:
+    return max(int(d.name[1:]) for d in contraction.dummies)
+
+
+def _canonical(body: Expr, dummies: Iterable[Index], level: int) -> tuple[Expr, list[Index]]:
+    """The body with its dummies renamed `_level …` in the order that makes it sort first."""
+    opened = {d: fresh_index(d) for d in dummies}
+    body = body.xreplace(opened)
+    marked = sorted(((_signature(body, d), d) for d in opened.values()), key=lambda pair: pair[0])
+    best: tuple[Any, Expr, list[Index]] | None = None
+    for order in islice(_orders(marked), _MOST_ORDERS):
+        named = [Index(f"_{level + k}", d.size, 2_000_000 + level + k) for k, d in enumerate(order)]
+        renamed = body.xreplace(dict(zip(order, named, strict=True)))
+        key = default_sort_key(renamed) if len(marked) > 1 else ()
+        if best is None or key < best[0]:
+            best = (key, renamed, named)
+    assert best is not None
+    return best[1], best[2]
+
+
+def _signature(body: Expr, dummy: Index) -> tuple[Any, ...]:
+    """What tells one dummy from another whatever the names of both: where its components carry it."""
+    places = sorted(
+        (c.tensor.rank, c.tensor.name, tuple(k for k, i in enumerate(c.indices) if i == dummy))
+        for c in body.atoms(Component)
+        if dummy in c.indices
+    )
+    return (dummy.size.rank, dummy.size.name, tuple(places))
+
+
+def _orders(marked: list[tuple[tuple[Any, ...], Index]]) -> Iterable[tuple[Index, ...]]:
+    """Orders of the dummies in which only those of equal signature change places."""
+    if not marked:
+        yield ()
+        return
+    first = marked[0][0]
+    equal = [d for key, d in marked if key == first]
+    for head in permutations(equal):
+        for tail in _orders(marked[len(equal) :]):
+            yield head + tail
+
+
+def delta(i: Index, j: Index) -> Expr:
+    """Kronecker's δ_ij, on SymPy's own; δ_ii is 1."""
+    return cast(Expr, KroneckerDelta(i, j))
+
+
+def free_indices(expr: Expr) -> list[Index]:
+    """The indices of an expression that no contraction binds, by rank."""
+    found = (s for s in expr.free_symbols if isinstance(s, Index))
+    return sorted(found, key=lambda i: (i.rank, i.name))
+
+
+def rename(expr: Expr, mapping: Mapping[Index, Index]) -> Expr:
+    """Free indices renamed, all at once. No target may be a dummy of a closed contraction."""
+    targets = [i for i in mapping.values() if i.is_dummy and not i.name.startswith("_f")]
+    assert not targets, f"{targets} would be captured"
+    return cast(Expr, expr.xreplace(dict(mapping)))
+
+
+def factor_pairs(term: Expr) -> list[tuple[Expr, Expr]]:
+    """A product as (base, exponent) pairs, in SymPy's own order; a number counts as a base."""
+    pairs = []
+    for factor in term.as_ordered_factors() if not term.is_Mul else term.args:
+        base, exponent = factor.as_base_exp() if not factor.is_Rational else (factor, Integer(1))
+        pairs.append((base, exponent))
+    return pairs

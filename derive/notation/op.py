@@ -1,0 +1,71 @@
+"""An op: what it takes, what it gives, and the equations between, in the order of its file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+
+from sympy import Expr
+
+from derive.notation.nodes import Component, Index, Scalar, Size, Tensor
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A numeric parameter and its default, exact; `text` is the default as it was written."""
+
+    symbol: Scalar
+    default: Fraction
+    text: str
+
+
+@dataclass(frozen=True)
+class Equation:
+    """`target = expr`: each index of the target is free in `expr`, each sum is a Contraction."""
+
+    target: Component
+    expr: Expr
+    text: str  # as written, without comment, white space around it trimmed
+
+    @property
+    def name(self) -> str:
+        return self.target.tensor.name
+
+
+@dataclass(frozen=True)
+class Op:
+    """An op as read: `inputs` and `outputs` are components with the letters of the header."""
+
+    name: str
+    inputs: tuple[Component, ...]
+    parameters: tuple[Parameter, ...]
+    outputs: tuple[Component, ...]
+    equations: tuple[Equation, ...]
+    letters: tuple[Index, ...]  # every index letter, free or summed, in order of appearance
+    title: tuple[str, ...] = ()  # the comment block above `op`, a line each, without `#`
+    header: str = ""  # the `op …` line as written, on one line
+    text: str = field(default="", compare=False, repr=False)  # this op's own lines of its file
+    path: str = field(default="", compare=False)  # the file it came from, as the user named it
+
+    @cached_property
+    def definitions(self) -> dict[Tensor, Equation]:
+        """The equation that defines each tensor that is no input."""
+        return {e.target.tensor: e for e in self.equations}
+
+    @cached_property
+    def tensors(self) -> dict[str, Component]:
+        """Every tensor by its name, inputs first, with the letters it was declared with."""
+        found = {c.tensor.name: c for c in self.inputs}
+        return found | {e.name: e.target for e in self.equations}
+
+    @cached_property
+    def sizes(self) -> dict[str, Size]:
+        """The size symbols by name."""
+        return {i.size.name: i.size for i in self.letters}
+
+
+def gradient(component: Component) -> Component:
+    """∂l/∂t as a component of the tensor `dt`; gradients sort before all tensors of the op."""
+    tensor = component.tensor
+    return Component(Tensor(f"d{tensor.name}", tensor.rank - 10_000), *component.indices)
