@@ -51,3 +51,47 @@ def render(diagnostic: Diagnostic) -> str:
         f"{' ' * len(margin)} | {' ' * (d.span.column - 1)}{'^' * max(1, last - d.span.column)}",
     ]
     return "\n".join(lines + ([f"help: {d.help}"] if d.help else []))
+
+
+_MOST_SHOWN = 60  # characters of source quoted inside a message
+MOST_DIAGNOSTICS = 200
+
+
+class Report:
+    """Collects the refusals of one text; `quote` gives the source that a message speaks of."""
+
+    def __init__(self, lines: list[str], path: str = "") -> None:
+        self.lines, self.path = lines, path
+        self.found: list[Diagnostic] = []
+
+    def add(self, code: str, span: Span, message: str, remedy: str = "") -> None:
+        """Note a refusal; two at one place with one code are one."""
+        if any(d.span[:2] == span[:2] and d.code == code for d in self.found[-3:]):
+            return
+        source = self.lines[span.line - 1] if span.line <= len(self.lines) else ""
+        self.found.append(Diagnostic(code, message, span, remedy, self.path, source))
+        if len(self.found) > MOST_DIAGNOSTICS:
+            raise self.error()
+
+    def nested(self, span: Span) -> None:
+        """Note that an expression is too deep."""
+        self.add("E402", span, "nested deeper than 100 levels", "name a part of it by an equation")
+
+    def quote(self, span: Span) -> str:
+        """The source of a span on one line, clipped."""
+        rows = self.lines[span.line - 1 : span.end_line]
+        if len(rows) == 1:
+            text = rows[0][span.column - 1 : span.end_column - 1]
+        else:
+            rows = [rows[0][span.column - 1 :], *rows[1:-1], rows[-1][: span.end_column - 1]]
+            text = " ".join(row.partition("#")[0].strip() for row in rows)
+        return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 1] + "…"
+
+    def error(self) -> SourceError:
+        """All refusals, in the order of their places."""
+        return SourceError(tuple(sorted(self.found, key=lambda d: (d.span, d.code))))
+
+    def check(self) -> None:
+        """Raise what was found, if anything was."""
+        if self.found:
+            raise self.error()

@@ -1,0 +1,155 @@
+"""Syntax trees to SymPy expressions, node by node; no text is ever evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sympy import Add, Expr, I, Integer, Mul, Pow, Rational, nan, oo, pi, zoo
+
+from derive.errors import Report, Span
+from derive.notation import arithmetic
+from derive.notation import tree as t
+from derive.notation.functions import POWERS, call
+from derive.notation.indices import Indices
+from derive.notation.nodes import Component, Contraction, Index, Partial, delta
+from derive.notation.scope import Scope
+
+
+class Refused(Exception):
+    """The expression has no value; the report tells why."""
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Builds the expressions of one op or statement."""
+
+    scope: Scope
+    letters: Mapping[str, Index]
+    placed: Indices
+    report: Report
+
+    def build(self, node: t.Node) -> Expr:
+        """The expression; `Refused` if it has no real value or one too large."""
+        match node:
+            case t.Number():
+                return Rational(node.value.numerator, node.value.denominator)
+            case t.Ones():
+                return self._summed(node, Integer(1))
+            case t.Reference():
+                return self._summed(node, self._reference(node))
+            case t.Delta():
+                return self._summed(node, delta(*self._indices(node.letters)))
+            case t.Jacobian():
+                return self._summed(node, Partial(self._component(node.of), self._component(node.wrt)))
+            case t.Sum():
+                return self._sum(node)
+            case t.Product():
+                return self._product(node)
+            case t.Power():
+                return self._power(node, self.build(node.base), self.build(node.exponent))
+            case t.Reduction():
+                return self._reduction(node)
+            case t.Call():
+                return self._call(node)
+        raise AssertionError(node)
+
+    def _indices(self, letters: tuple[t.Letter, ...]) -> list[Index]:
+        return [self.letters[letter.name] for letter in letters]
+
+    def _component(self, node: t.Reference) -> Expr:
+        return Component(self.scope.tensors[node.name].tensor, *self._indices(node.letters))
+
+    def _reference(self, node: t.Reference) -> Expr:
+        if node.name in self.scope.tensors:
+            return self._component(node)
+        if node.name in self.scope.scalars:
+            return self.scope.scalars[node.name]
+        letter = self.scope.sizes.named(node.name)
+        return self.letters[letter].size if letter else pi
+
+    def _summed(self, node: t.Node, body: Expr) -> Expr:
+        letters = self.placed.sums.get(node, ())
+        return Contraction(body, *(self.letters[k] for k in letters))
+
+    def _sum(self, node: t.Sum) -> Expr:
+        terms = [self.build(p) for p in node.parts]
+        self._allow(arithmetic.sum_is_small(terms), node.span)
+        return Add(*terms)
+
+    def _times(self, factors: list[Expr], span: Span) -> Expr:
+        self._allow(arithmetic.product_is_small(factors), span)
+        return Mul(*factors)
+
+    def _product(self, node: t.Product) -> Expr:
+        """Each sum stands around the factors that its dummies connect, and around no other."""
+        summed = frozenset(self.placed.sums.get(node, ()))
+        outside: list[Expr] = []
+        groups: list[tuple[set[str], list[Expr]]] = [({k}, []) for k in sorted(summed)]
+        for part in node.parts:
+            built = self.build(part)
+            carried = summed & self.placed.alone(part).free.keys()
+            if not carried:
+                outside.append(built)
+            elif not isinstance(part, t.Ones):
+                groups = _joined(groups, set(carried), built)
+            else:
+                groups = _joined(groups, set(carried), Integer(1))
+        for letters, factors in groups:
+            order = sorted(letters, key=self.placed.order)
+            outside.append(Contraction(self._times(factors, node.span), *(self.letters[k] for k in order)))
+        return self._real(self._times(outside, node.span), node.span)
+
+    def _power(self, node: t.Node, base: Expr, exponent: Expr) -> Expr:
+        if base == 0 and exponent.is_negative:
+            self._refuse("E601", node.span, "division by zero", "")
+        if not arithmetic.exponent_is_small(exponent):
+            self._refuse("E404", node.span, "an exponent of absolute value over 64", "64 at most")
+        self._allow(arithmetic.power_is_small(base, exponent), node.span)
+        return self._real(Pow(base, exponent), node.span)
+
+    def _reduction(self, node: t.Reduction) -> Expr:
+        dummies = self._indices(node.letters)
+        total = Contraction(self.build(node.body), *dummies)
+        if node.name == "sum":
+            return total
+        return self._times([total, *(Pow(d.size, -1) for d in dummies)], node.span)
+
+    def _call(self, node: t.Call) -> Expr:
+        args = [self.build(p) for p in node.parts]
+        if node.name in POWERS:
+            return self._power(node, args[0], POWERS[node.name])
+        return call(node.name, *args)
+
+    def _real(self, value: Expr, span: Span) -> Expr:
+        """Values are real numbers: `sqrt(-1)` and the like are refused."""
+        numbers = value.args if value.is_Mul else (value,)
+        if value.has(zoo, nan, oo) or any(arithmetic.is_imaginary(n) for n in numbers):
+            self._refuse("E602", span, "this is not a real number", "")
+        return value
+
+    def _allow(self, small: bool, span: Span) -> None:
+        if not small:
+            self._refuse("E406", span, "the numbers multiplied or added here become too large", "")
+
+    def _refuse(self, code: str, span: Span, message: str, remedy: str) -> None:
+        self.report.add(code, span, message, remedy)
+        raise Refused
+
+
+def _joined(
+    groups: list[tuple[set[str], list[Expr]]], letters: set[str], factor: Expr
+) -> list[tuple[set[str], list[Expr]]]:
+    """The groups with a factor added, those it connects made one."""
+    joined: tuple[set[str], list[Expr]] = (set(letters), [])
+    apart = []
+    for group in groups:
+        if group[0] & letters:
+            joined = (joined[0] | group[0], joined[1] + group[1])
+        else:
+            apart.append(group)
+    joined[1].append(factor)
+    return [*apart, joined]
+
+
+__all__ = ["Builder", "I", "Refused"]

@@ -1,0 +1,234 @@
+"""Where each sum stands: the rulebook of index notation, on the syntax tree.
+
+1. An index of the left side is free.  2. Any other is summed over the outermost product in which at
+least two factors contain it.  3. The terms of a sum have the same indices.  4. Two sums in one term
+use different letters.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from typing import NamedTuple
+
+from derive.errors import Report
+from derive.notation import tree as t
+
+Letters = frozenset[str]
+_NONE: Letters = frozenset()
+
+
+class Shape(NamedTuple):
+    """The indices of an expression after its sums; `number`: no tensor stands in it."""
+
+    indices: Letters
+    number: bool
+
+    @property
+    def exempt(self) -> bool:
+        """May it be added to anything?"""
+        return self.number and not self.indices
+
+
+class Alone(NamedTuple):
+    """An expression standing by itself: the letters in it, and whether each would stay free."""
+
+    free: dict[str, bool]
+    bound: Letters  # the letters that explicit reductions in it bind
+
+
+class Indices:
+    """Applies the rules to one expression; `sums` tells which letters are summed at which node."""
+
+    def __init__(
+        self,
+        is_tensor: Callable[[str], bool],
+        order: Callable[[str], int],
+        report: Report,
+    ) -> None:
+        self.is_tensor, self.order, self.report = is_tensor, order, report
+        self.sums: dict[t.Node, tuple[str, ...]] = {}
+        self._alone: dict[t.Node, Alone] = {}
+
+    # -- from the leaves up: what a node contains, were it alone -----------------------------------
+
+    def alone(self, node: t.Node) -> Alone:
+        """What the node contains, kept for the second time it is asked."""
+        if node not in self._alone:
+            self._alone[node] = self._look(node)
+        return self._alone[node]
+
+    def _look(self, node: t.Node) -> Alone:
+        if isinstance(node, t.Leaf):
+            return Alone({k: n == 1 for k, n in _count(node).items()}, _NONE)
+        if isinstance(node, t.Product):
+            return self._look_product(node)
+        parts = [self.alone(p) for p in node.parts]
+        bound = _NONE.union(*(p.bound for p in parts))
+        free = _either(p.free for p in (parts[:1] if isinstance(node, t.Power) else parts))
+        if isinstance(node, t.Reduction):
+            letters = {letter.name for letter in node.letters}
+            return Alone({k: f for k, f in free.items() if k not in letters}, bound | letters)
+        return Alone(free, bound)
+
+    def _look_product(self, node: t.Product) -> Alone:
+        parts = [self.alone(p) for p in node.parts]
+        count = self._counted(node)
+        free = _either(p.free for p in parts)
+        return Alone(
+            {k: f and count[k] == 1 for k, f in free.items()},
+            _NONE.union(*(p.bound for p in parts)),
+        )
+
+    def _counted(self, node: t.Product) -> Counter[str]:
+        """How many factors contain each letter; a component that repeats it counts as two."""
+        count: Counter[str] = Counter()
+        for factor in node.parts:
+            count.update(_count(factor) if isinstance(factor, t.Leaf) else self.alone(factor).free)
+        return count
+
+    # -- from the root down: where each letter is summed ---------------------------------------
+
+    def place(self, node: t.Node, bound: Letters) -> Shape:
+        """Place the sums of a node around which the letters `bound` are in use."""
+        if isinstance(node, t.Leaf):
+            return self._place_leaf(node, bound)
+        if isinstance(node, t.Product):
+            return self._place_product(node, bound)
+        if isinstance(node, t.Reduction):
+            return self._place_reduction(node, bound)
+        if isinstance(node, t.Power):
+            return self._place_power(node, bound)
+        if node.parts:
+            return self._place_terms(node, bound)
+        return Shape(_NONE, True)
+
+    def _place_leaf(self, node: t.Leaf, bound: Letters) -> Shape:
+        count = _count(node)
+        summed = {k for k, n in count.items() if n > 1 and k not in bound}
+        self._sum_at(node, summed)
+        for letter in node.letters:
+            if letter.name not in bound | summed:
+                self.report.add(
+                    "E301",
+                    letter.span,
+                    f"the index `{letter.name}` is neither on the left side nor repeated in a product",
+                    f"multiply by `1[{letter.name}]` to sum over `{letter.name}`",
+                )
+        number = not isinstance(node, t.Jacobian) and not (
+            isinstance(node, t.Reference) and self.is_tensor(node.name)
+        )
+        return Shape(frozenset(count) - summed, number)
+
+    def _place_product(self, node: t.Product, bound: Letters) -> Shape:
+        summed = {k for k, n in self._counted(node).items() if n > 1} - bound
+        for letter in sorted(summed, key=self.order):
+            self._refuse_two_sums(node, letter)
+        self._refuse_rebound(node)
+        self._sum_at(node, summed)
+        shapes = [self.place(p, bound | summed) for p in node.parts]
+        return Shape(_NONE.union(*(s.indices for s in shapes)) - summed, all(s.number for s in shapes))
+
+    def _sum_at(self, node: t.Node, letters: Collection[str]) -> None:
+        if letters:
+            self.sums[node] = tuple(sorted(letters, key=self.order))
+
+    def _refuse_two_sums(self, node: t.Product, letter: str) -> None:
+        """Rule 4: each factor that contains the letter would sum it by itself."""
+        holders = [p for p in node.parts if letter in self.alone(p).free]
+        if len(holders) > 1 and not any(self.alone(p).free[letter] for p in holders):
+            self._refuse_reuse(holders[1], letter)
+
+    def _refuse_rebound(self, node: t.Product) -> None:
+        """Rule 4: a letter that `sum[…]` binds in one factor is used in another."""
+        if not self.alone(node).bound:
+            return
+        seen: set[str] = set()
+        bound: set[str] = set()
+        for factor in node.parts:
+            alone = self.alone(factor)
+            used = alone.bound | alone.free.keys()
+            for letter in sorted((used & bound) | (alone.bound & seen), key=self.order):
+                self._refuse_reuse(factor, letter)
+            seen |= used
+            bound |= alone.bound
+
+    def _refuse_reuse(self, node: t.Node, letter: str) -> None:
+        self.report.add(
+            "E307",
+            node.span,
+            f"two different sums in one term use the index `{letter}`",
+            f"write another letter for `{letter}` in `{self.report.quote(node.span)}`",
+        )
+
+    def _place_reduction(self, node: t.Reduction, bound: Letters) -> Shape:
+        names = [letter.name for letter in node.letters]
+        for k, letter in enumerate(node.letters):
+            if letter.name in bound or letter.name in names[:k]:
+                self.report.add(
+                    "E309",
+                    letter.span,
+                    f"the index `{letter.name}` is in use around `{node.name}[{','.join(names)}]`",
+                    "bind another letter",
+                )
+        shape = self.place(node.body, bound | frozenset(names))
+        for letter in node.letters:
+            if letter.name not in shape.indices:
+                self.report.add(
+                    "E310",
+                    letter.span,
+                    f"what is summed over `{letter.name}` does not carry it",
+                    f"multiply it by `1[{letter.name}]`",
+                )
+        return Shape(shape.indices - frozenset(names), shape.number)
+
+    def _place_power(self, node: t.Power, bound: Letters) -> Shape:
+        exponent = self.place(node.exponent, bound)
+        if not exponent.exempt:
+            self.report.add(
+                "E312",
+                node.exponent.span,
+                "an exponent is a number, a scalar parameter, or an expression of them",
+                f"write `exp(… * log({self.report.quote(node.base.span)}))`",
+            )
+        return self.place(node.base, bound)
+
+    def _place_terms(self, node: t.Node, bound: Letters) -> Shape:
+        """Rule 3, for the terms of a sum and the arguments of a function."""
+        shapes = [self.place(p, bound) for p in node.parts]
+        union = _NONE.union(*(s.indices for s in shapes))
+        for part, shape in zip(node.parts, shapes, strict=True):
+            lacking = union - shape.indices
+            if lacking and not shape.exempt:
+                self._refuse_term(node, part, lacking)
+        return Shape(union, all(s.number for s in shapes))
+
+    def _refuse_term(self, node: t.Node, part: t.Node, lacking: Letters) -> None:
+        ones, term = self.ones(lacking), self.report.quote(part.span)
+        whole = "terms" if isinstance(node, t.Sum) else "arguments"
+        self.report.add(
+            "E302",
+            part.span,
+            f"the {whole} have different indices: `{term}` lacks {self.listed(lacking)}",
+            f"write `{ones}*{term}` to broadcast",
+        )
+
+    def ones(self, letters: Letters) -> str:
+        """The one-tensor of these letters, as written."""
+        return f"1[{','.join(sorted(letters, key=self.order))}]"
+
+    def listed(self, letters: Letters) -> str:
+        return ", ".join(f"`{k}`" for k in sorted(letters, key=self.order))
+
+
+def _count(node: t.Leaf) -> Counter[str]:
+    return Counter(letter.name for letter in node.letters)
+
+
+def _either(parts: Iterable[dict[str, bool]]) -> dict[str, bool]:
+    """Free in the whole if free in a part."""
+    merged: dict[str, bool] = {}
+    for part in parts:
+        for letter, free in part.items():
+            merged[letter] = merged.get(letter, False) or free
+    return merged

@@ -1,0 +1,82 @@
+"""What a name may be: reserved words, words of generated code, gradients; each refusal offers another."""
+
+from __future__ import annotations
+
+import difflib
+import keyword
+import re
+from collections.abc import Iterable
+
+from derive.notation.functions import WORDS
+
+MOST_LETTERS = 40
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+REDUCTIONS = ("sum", "mean")
+FUNCTION_WORDS = frozenset({*WORDS, *REDUCTIONS})
+RESERVED = FUNCTION_WORDS | {"delta", "where", "solve", "op", "pi"}
+
+# What generated files import, define or call; a tensor of this name would hide it.
+HIDDEN = frozenset(
+    """
+    torch tl triton ctx Tensor Function nn np numpy math functools typing Any autograd library
+    float int bool str bytes complex len range tuple list dict set zip map any all abs pow round
+    sum max min print repr object type super property isinstance staticmethod classmethod self cls
+    forward backward setup_context apply once_differentiable custom_op jit constexpr grid kernel
+    dtype device shape stride numel size grad eps_dtype pid program_id mask offs BLOCK num_warps
+    num_stages pytest slice iter next id hash open input eval exec compile vars globals locals
+    Ellipsis NotImplemented annotations
+    """.split()
+) - {"input", "size", "mask", "grid", "kernel", "shape", "id", "hash"}  # these hide nothing used
+_FILES = frozenset({"con", "prn", "aux", "nul", *(f"{p}{n}" for p in ("com", "lpt") for n in range(10))})
+
+
+def fault(name: str) -> tuple[str, str, str] | None:
+    """Why a tensor, a scalar or an index may not have this name: code, message, remedy."""
+    if not _NAME.fullmatch(name):
+        return "E204", f"`{name!r:.60}` is no name", "a name is an ASCII letter, then letters, digits, `_`"
+    if len(name) > MOST_LETTERS:
+        return "E407", f"a name of {len(name)} letters", f"{MOST_LETTERS} at most"
+    if name in RESERVED:
+        return "E203", f"`{name}` is a word of the language", _offer(name)
+    if keyword.iskeyword(name):
+        return "E204", f"`{name}` is a keyword of Python", _offer(name)
+    if name in HIDDEN:
+        return "E204", f"`{name}` would hide a name of the generated code", _offer(name)
+    return None
+
+
+def tensor_fault(name: str) -> tuple[str, str, str] | None:
+    """The same for a tensor, whose gradient takes a name too."""
+    found, gradient = fault(name), f"d{name}"
+    if found is None and (keyword.iskeyword(gradient) or gradient in HIDDEN | RESERVED):
+        return "E205", f"the gradient of `{name}` would be called `{gradient}`, which is taken", _offer(name)
+    return found
+
+
+def op_fault(name: str) -> tuple[str, str, str] | None:
+    """The same for an op, which names a Python function and a file."""
+    if name in FUNCTION_WORDS - HIDDEN or (name in HIDDEN and name in WORDS and False):
+        return None  # an op may be called `relu`: it stands in no expression
+    if name.lower() in _FILES or name.lower() == "init":
+        return "E204", f"`{name}` cannot name a file everywhere", _offer(name)
+    return fault(name)
+
+
+def _offer(name: str) -> str:
+    return f"call it `{name}_`, `{name}1` or the like" if name != "lambda" else "call it `lam`"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The remedy that names the known word most like this one."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, 1, 0.6) or [
+        k for k in names if k.lower() == name.lower()
+    ]
+    return f"did you mean `{close[0]}`?" if close else ""
+
+
+def clashes(tensors: Iterable[str], others: Iterable[str]) -> Iterable[tuple[str, str]]:
+    """The pairs (name, tensor) in which the name is the one of the tensor's gradient."""
+    known = list(tensors)
+    names = {*known, *others}
+    return [(f"d{tensor}", tensor) for tensor in known if f"d{tensor}" in names]

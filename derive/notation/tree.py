@@ -1,0 +1,166 @@
+"""The syntax tree of the op language: what was written and where, before any meaning is given.
+
+Nodes are told apart by identity, so tables may be keyed by the place in the source. `height` counts
+the levels below a node. A sum holds no sum and a product no product: they are flattened when read,
+a difference is a sum with a factor -1, a quotient a product with a power of -1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from derive.errors import Span
+
+
+@dataclass(frozen=True, eq=False)
+class Letter:
+    """An index in the brackets of a component."""
+
+    span: Span
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """An expression."""
+
+    span: Span
+    parts: tuple[Node, ...] = field(default=(), kw_only=True)
+    height: int = field(default=0, kw_only=True)  # levels below; stored, so reading never recurses
+
+
+@dataclass(frozen=True, eq=False)
+class Number(Node):
+    """An exact number."""
+
+    value: Fraction
+
+
+@dataclass(frozen=True, eq=False)
+class Reference(Node):
+    """A name with its indices: a component, a bare tensor, a scalar, a size, pi."""
+
+    name: str
+    letters: tuple[Letter, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Ones(Node):
+    """The one-tensor."""
+
+    letters: tuple[Letter, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Delta(Node):
+    """Kronecker's delta."""
+
+    letters: tuple[Letter, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Jacobian(Node):
+    """`d(y[b,h])/d(x[p,q])`, in statements only."""
+
+    of: Reference
+    wrt: Reference
+
+    @property
+    def letters(self) -> tuple[Letter, ...]:
+        return self.of.letters + self.wrt.letters
+
+
+Leaf = Reference | Ones | Delta | Jacobian
+
+
+@dataclass(frozen=True, eq=False)
+class Sum(Node):
+    """Terms added."""
+
+
+@dataclass(frozen=True, eq=False)
+class Product(Node):
+    """Factors multiplied."""
+
+
+@dataclass(frozen=True, eq=False)
+class Power(Node):
+    """A base and its exponent."""
+
+    @property
+    def base(self) -> Node:
+        return self.parts[0]
+
+    @property
+    def exponent(self) -> Node:
+        return self.parts[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Call(Node):
+    """A function of the language applied."""
+
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Reduction(Node):
+    """`sum[h,k](…)` or `mean[h](…)`: the letters are bound in the body."""
+
+    name: str
+    letters: tuple[Letter, ...]
+
+    @property
+    def body(self) -> Node:
+        return self.parts[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Declaration:
+    """A tensor as the head of an op or the left side of an equation names it."""
+
+    span: Span
+    name: str
+    name_span: Span
+    letters: tuple[Letter, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Default:
+    """A scalar parameter and its default."""
+
+    span: Span
+    name: str
+    value: Fraction
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """The line `op name(inputs; parameters) -> outputs`."""
+
+    span: Span
+    name: str
+    name_span: Span
+    inputs: tuple[Declaration, ...]
+    parameters: tuple[Default, ...]
+    outputs: tuple[Declaration, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Equality:
+    """An equation: what it defines, and by what."""
+
+    target: Declaration
+    right: Node
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """The node and all below it, in the order of the source."""
+    todo = [node]
+    while todo:
+        at = todo.pop()
+        yield at
+        todo.extend(reversed(at.parts))
