@@ -1,0 +1,324 @@
+"""The command line: each command parses its options, calls one function, prints what it returns."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import click
+
+from derive import __version__, report
+from derive.errors import DeriveError
+
+GOOD, WRONG, USAGE, BUG, INTERRUPTED = 0, 1, 2, 3, 130
+
+T = TypeVar("T")
+
+
+@dataclass
+class Settings:
+    """The options that every command takes, before or after its name."""
+
+    quiet: bool = False
+    verbose: bool = False
+    no_progress: bool = False
+    color: bool | None = None  # None: colour on a terminal
+
+
+_settings = Settings()
+
+
+def _set(_ctx: click.Context, option: click.Parameter, value: bool | None) -> None:
+    if value and option.name:
+        setattr(_settings, option.name, True)
+
+
+def _set_color(ctx: click.Context, _option: click.Parameter, value: bool | None) -> None:
+    if value is None and os.environ.get("NO_COLOR") and _settings.color is None:
+        value = False
+    if value is not None:
+        _settings.color = ctx.find_root().color = ctx.color = value
+
+
+def _common_options() -> list[click.Parameter]:
+    def flag(*names: str, text: str) -> click.Option:
+        return click.Option(names, is_flag=True, expose_value=False, callback=_set, help=text)
+
+    return [
+        flag("-q", "--quiet", text="Print results only."),
+        flag("-v", "--verbose", text="Print more; a traceback with an error."),
+        flag("--no-progress", text="No progress bar."),
+        click.Option(
+            ["--color/--no-color"],
+            default=None,
+            expose_value=False,
+            callback=_set_color,
+            help="Colour; the default is colour on a terminal, unless NO_COLOR is set.",
+        ),
+    ]
+
+
+class _Command(click.Command):
+    """A command that takes the common options too."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(_common_options())
+
+
+class _Group(click.Group):
+    command_class = _Command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order in which a user meets them
+
+
+@click.group(
+    cls=_Group,
+    params=_common_options(),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+OP is a name of the catalogue (`derive list`), a path to an .op file (FILE.op:NAME picks one op
+of several), or a folder of them. With no OP: the ops that [tool.derive] of the nearest
+pyproject.toml names, else the catalogue.
+
+\b
+Exit codes: 0 good; 1 stale, wrong, refuted; 2 usage, input or configuration; 3 a bug in derive;
+130 interrupted.
+
+\b
+Completion, for bash (zsh and fish alike):
+  eval "$(_DERIVE_COMPLETE=bash_source derive)"
+""",
+)
+@click.version_option(__version__, prog_name="derive")
+def cli() -> None:
+    """Derive the gradients of tensor operations, and write the kernels that compute them."""
+
+
+def _complete_op(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[Any]:
+    """Names of the catalogue; the shell itself completes paths."""
+    from click.shell_completion import CompletionItem
+
+    from derive.catalogue import catalogue
+
+    names = [CompletionItem(n) for n in catalogue() if n.startswith(typed)]
+    return names or [CompletionItem(typed, type="file")]
+
+
+_op = click.argument("op", metavar="OP", shell_complete=_complete_op)
+_ops = click.argument("ops", metavar="[OP]...", nargs=-1, shell_complete=_complete_op)
+_out = click.option("--out", metavar="DIR", help="The output folder (default: generated).")
+_backends = click.option(
+    "--backend", "backends", metavar="NAME", multiple=True, help="Only this one; may be repeated."
+)
+_style = click.option(
+    "--output-format", "style", type=click.Choice(report.FORMATS), default="full", show_default=True
+)
+
+
+@cli.command("list")
+@click.pass_context
+def list_ops(ctx: click.Context) -> None:
+    """List every op: its title, its class of kernel, its backends."""
+    from derive.commands import overview
+
+    click.echo(report.table(("op", "title", "class", "backends"), overview(), ctx.color))
+
+
+@cli.command()
+@_op
+@click.option("--wrt", metavar="INPUT", help="Only the gradient of this input.")
+@click.option("--trace", is_flag=True, help="Every step, with the law it follows from.")
+def show(op: str, wrt: str | None, trace: bool) -> None:
+    """Show an op's equations and gradients."""
+    from derive.commands import derivations
+
+    click.echo("\n\n".join(d.show(wrt=wrt, trace=trace) for d in derivations(op)))
+
+
+@cli.command()
+@_op
+@click.option(
+    "--part", type=click.Choice(["forward", "steps", "result", "all"]), default="all",
+    show_default=True, help="Which part of the derivation.",
+)  # fmt: skip
+@click.option("--standalone", is_flag=True, help="A document that compiles by itself.")
+@click.option("-o", "file", type=click.File("w", "utf-8", lazy=True), default="-", metavar="FILE")
+def latex(op: str, part: str, standalone: bool, file: IO[str]) -> None:
+    """Print the derivation as LaTeX."""
+    from derive.commands import derivations
+
+    texts = [d.latex(part=part, standalone=standalone) for d in derivations(op)]
+    click.echo("\n".join(texts).rstrip("\n"), file=file)
+
+
+@cli.command()
+@_op
+@click.argument("equation", metavar="'LHS = RHS'", required=False)
+@click.option("--latex", "as_latex", is_flag=True, help="Print the proof as LaTeX.")
+@click.option("--from", "file", type=click.File("r", "utf-8"), help="Equations, one a line.")
+@click.pass_context
+def prove(
+    ctx: click.Context, op: str, equation: str | None, as_latex: bool, file: IO[str] | None
+) -> None:
+    """Prove that an equation is true of an op, or refute it with numbers.
+
+    In the equation `dy` is the cotangent of the output y, `dt` the gradient of t, and
+    `d(y[b,h])/d(sigma[p])` a Jacobian.
+    """
+    from derive.commands import proofs
+
+    found = proofs(op, equation, file.read() if file else None)
+    click.echo("\n\n".join(proof.latex() if as_latex else str(proof) for proof in found))
+    ctx.exit(GOOD if all(found) else WRONG)
+
+
+@cli.command()
+@_ops
+@_out
+@_backends
+def generate(ops: Sequence[str], out: str | None, backends: Sequence[str]) -> None:
+    """Write the code of ops.
+
+    With no OP, files that derive wrote and that no op makes any more are removed.
+    """
+    from derive.commands import write_all
+    from derive.project import request
+
+    asked = request(ops, out, backends)
+    done = write_all(asked, _progress("deriving"))
+    for line in report.written(done, asked.out):
+        _say(line)
+    for path in done.kept:
+        _warn(f"{asked.out / path}: no op makes it, but it was edited by hand: it stays")
+
+
+@cli.command()
+@_ops
+@_out
+@_backends
+@click.option("--diff", is_flag=True, help="Show what `derive generate` would change.")
+@_style
+@click.pass_context
+def check(
+    ctx: click.Context,
+    ops: Sequence[str],
+    out: str | None,
+    backends: Sequence[str],
+    diff: bool,
+    style: str,
+) -> None:
+    """Check that the generated files are up to date. Writes nothing."""
+    from derive.commands import check_all
+    from derive.project import request
+
+    asked = request(ops, out, backends)
+    found = check_all(asked, _progress("deriving"))
+    if found or style == "json":
+        click.echo(report.findings(found, asked.out, style, diff))
+    count = len(asked.commands)
+    _say(f"{len(found)} to mend; all: {asked.command}" if found else f"{count} files up to date")
+    ctx.exit(WRONG if found else GOOD)
+
+
+@cli.command()
+@_ops
+@_backends
+@_style
+@click.pass_context
+def verify(ctx: click.Context, ops: Sequence[str], backends: Sequence[str], style: str) -> None:
+    """Verify the gradients of the generated code."""
+    from derive.commands import verdicts
+
+    found = verdicts(ops, backends, _progress("verifying"))
+    text = report.verdicts(found, style, _settings.verbose, ctx.color)
+    if text:
+        click.echo(text)
+    ctx.exit(WRONG if any(verdict.failed for verdict in found) else GOOD)
+
+
+@cli.command()
+@click.argument("name")
+def new(name: str) -> None:
+    """Write NAME.op here: a commented op file to start from."""
+    from derive.scaffold import new as write_new
+
+    click.echo(write_new(name, Path()))
+
+
+@cli.command()
+@click.argument("code")
+def explain(code: str) -> None:
+    """Explain an error in full, by its code."""
+    from derive.commands import explanation
+
+    click.echo(report.explained(explanation(code)))
+
+
+def _say(text: str) -> None:
+    """What is no result goes to stderr, and not at all with -q."""
+    if not _settings.quiet:
+        click.echo(report.clean(text), err=True)
+
+
+def _warn(text: str) -> None:
+    click.echo(f"{click.style('warning', fg='yellow')}: {report.clean(text)}", err=True)
+
+
+def _progress(label: str) -> Callable[[Iterable[T]], Iterable[T]]:
+    """What iterates with a progress bar, on a terminal only."""
+    hidden = _settings.quiet or _settings.no_progress or not sys.stderr.isatty()
+
+    def wrap(items: Iterable[T]) -> Iterable[T]:
+        if hidden:
+            yield from items
+            return
+        with click.progressbar(items, label=label, file=sys.stderr) as bar:
+            yield from bar
+
+    return wrap
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; nothing is raised."""
+    _settings.__init__()  # type: ignore[misc]  # a process may call main more than once
+    for stream in (sys.stdout, sys.stderr):  # Greek letters on a terminal that has none
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a text stream
+    try:
+        return cli.main(arguments, prog_name="derive", standalone_mode=False) or GOOD
+    except SystemExit:  # click's answer to a closed pipe: `derive list | head` has what it wanted
+        return GOOD
+    except (click.Abort, KeyboardInterrupt):
+        _refuse("interrupted")
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except (DeriveError, OSError) as error:
+        _refuse(str(error))
+        return USAGE
+    except Exception as error:  # noqa: BLE001  # whatever is left is a bug
+        return _bug(error)
+
+
+def _refuse(text: str) -> None:
+    if _settings.verbose:
+        traceback.print_exc()
+    click.echo(
+        f"{click.style('error', fg='red', bold=True)}: {text}", err=True, color=_settings.color
+    )
+
+
+def _bug(error: Exception) -> int:
+    what = f"{type(error).__name__}: {error}"
+    _refuse(f"a bug in derive: {what}")
+    versions = f"derive {__version__}, Python {sys.version.split()[0]}"
+    where = "" if _settings.verbose else "; -v prints where it happened"
+    click.echo(f"Please report it with the op file and this line ({versions}){where}.", err=True)
+    return BUG

@@ -1,0 +1,92 @@
+"""One function for each command: what it takes is parsed, what it returns is data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from derive import errors
+from derive.catalogue import catalogue, load, load_all
+from derive.config import nearest, read_config
+from derive.errors import DeriveError
+from derive.project import Request, choose_backends, targets
+from derive.report import Verdict
+
+if TYPE_CHECKING:
+    from derive.derivation import Derivation
+    from derive.emit.check import Finding
+    from derive.emit.write import Written
+
+Progress = Callable[[Iterable[Any]], Iterable[Any]]  # what passes items on, and may show it
+
+
+def overview() -> list[tuple[str, str, str, str]]:
+    """Name, title, class and backends of every op: the catalogue's, then the project's."""
+    from derive.plan.roles import kernel_class
+
+    config = read_config()
+    backends = " ".join(backend.name for backend in choose_backends((), config))
+    found = [*targets(catalogue()), *(targets((), config) if config.ops else ())]
+    ops = {target.argument + target.op.name: target.op for target in found}.values()
+    return [(op.name, op.title[0] if op.title else "", kernel_class(op), backends) for op in ops]
+
+
+def derivations(target: str) -> list[Derivation]:
+    """The derivation of every op that is meant."""
+    from derive.derivation import differentiate
+
+    return [differentiate(op) for op in load_all(target)]
+
+
+def proofs(target: str, equation: str | None, text: str | None) -> list[Any]:
+    """A proof, a refutation, or neither, of each equation: the one given, those of a text."""
+    lines = [line.strip() for line in (text or "").splitlines()]
+    equations = [line for line in (equation, *lines) if line and not line.startswith("#")]
+    if not equations:
+        raise DeriveError("an equation to prove is wanted: 'lhs = rhs', or --from FILE")
+    op = load(target)
+    from derive.prove import prove
+
+    return [prove(op, line) for line in equations]
+
+
+def write_all(asked: Request, progress: Progress = iter) -> Written:
+    """Generate what is asked for, and write it."""
+    from derive.emit.files import generate
+    from derive.emit.write import write
+
+    wanted = generate(progress(asked.ops), asked.backends)
+    return write(wanted, asked.out, asked.whole, asked.folders)
+
+
+def check_all(asked: Request, progress: Progress = iter) -> tuple[Finding, ...]:
+    """Generate what is asked for, and compare it with what is there."""
+    from derive.emit.check import check
+    from derive.emit.files import generate
+
+    wanted = generate(progress(asked.ops), asked.backends)
+    ways = {"folders": asked.folders, "commands": asked.commands, "command": asked.command}
+    return check(wanted, asked.out, asked.whole, **ways)  # type: ignore[arg-type]  # by name
+
+
+def verdicts(
+    names: Sequence[str], backends: Sequence[str], progress: Progress = iter
+) -> list[Verdict]:
+    """Every check of every op, for each backend that can be run."""
+    from derive.verify.run import verify
+
+    chosen = [b for b in choose_backends(backends, read_config()) if b.suffix == ".py"]
+    if not chosen:
+        raise DeriveError("none of these backends can be run")
+    pairs = [(target.op, backend.name) for target in targets(names) for backend in chosen]
+    return [Verdict(op.name, name, verify(op, name)) for op, name in progress(pairs)]
+
+
+def explanation(code: str) -> Any:
+    """The row of the table of errors."""
+    table = getattr(errors, "CODES", {})
+    rows = table if isinstance(table, Mapping) else {row.code: row for row in table}
+    if code.upper() not in rows:
+        hint = nearest(code.upper(), rows) or f"; there are {', '.join(sorted(rows))}"
+        raise DeriveError(f'no error has the code "{code}"{hint}')
+    return rows[code.upper()]

@@ -1,0 +1,88 @@
+"""`generate`: ops and backends in, every file as text out. Nothing is read but templates."""
+
+from __future__ import annotations
+
+import shlex
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from derive.catalogue import in_catalogue, source_label
+from derive.emit import manifest
+from derive.emit.header import Source, headed
+from derive.emit.tree import refuse_names
+from derive.errors import DeriveError
+from derive.notation.op import Op
+
+if TYPE_CHECKING:
+    from derive.emit.backends import Backend
+
+TEMPLATES = Path(__file__).parent.parent / "templates"
+
+
+def generate(
+    ops: Iterable[Op],
+    backends: Sequence[Backend],
+    derived: Callable[[Op], Any] | None = None,  # default: derive.differentiate
+) -> dict[str, str]:
+    """Every file by its path below the output folder, sorted, and the manifest."""
+    texts: dict[str, str] = {}
+    records: dict[str, manifest.Record] = {}
+    for op in ops:
+        for path, text, record in _files_of(op, backends, derived):
+            if path in texts:
+                raise DeriveError(f'two ops are named "{op.name}"; a name makes one file')
+            texts[path], records[path] = text, record
+    refuse_names(texts)
+    texts[manifest.NAME] = manifest.render(records)
+    return dict(sorted(texts.items()))
+
+
+def _files_of(
+    op: Op, backends: Sequence[Backend], derived: Callable[[Op], Any] | None
+) -> Iterator[tuple[str, str, manifest.Record]]:
+    derivation = (derived or _differentiate)(op)
+    for backend in backends:
+        text = source(op, backend, derivation)
+        yield path_of(op, backend), text, manifest.record(text, sources_of(op, backend))
+
+
+def source(op: Op, backend: Backend, derivation: Any = None) -> str:
+    """One generated file."""
+    body = backend.render(op, _differentiate(op) if derivation is None else derivation)
+    text = headed(backend.comment, command_of(op), sources_of(op, backend), body)
+    if backend.suffix == ".py":
+        _compile(text, path_of(op, backend))
+    return text
+
+
+def path_of(op: Op, backend: Backend) -> str:
+    """Where an op's file stands below the output folder."""
+    return f"{backend.folder}/{op.name}{backend.suffix}"
+
+
+def command_of(op: Op) -> str:
+    """The command that makes an op's files, said the same on every machine."""
+    target = op.name if in_catalogue(op) else source_label(op)
+    return f"derive generate {shlex.quote(target)}"
+
+
+def sources_of(op: Op, backend: Backend) -> tuple[Source, ...]:
+    """What a file is made from: the op's own lines, and the templates."""
+    names = [name.removeprefix("templates/") for name in backend.templates]
+    templates = (Source(f"templates/{n}", (TEMPLATES / n).read_text("utf-8")) for n in names)
+    return (Source(source_label(op), op.text), *templates)
+
+
+def _differentiate(op: Op) -> Any:
+    from derive.derivation import differentiate
+
+    return differentiate(op)
+
+
+def _compile(text: str, path: str) -> None:
+    """What is not clean Python is a bug of derive, and is never written."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compile(text, path, "exec", dont_inherit=True)

@@ -1,0 +1,194 @@
+"""What commands print: tables for people, and lines for other programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+if TYPE_CHECKING:
+    from derive.emit.check import Finding
+    from derive.emit.write import Written
+    from derive.verify.run import Row
+
+FORMATS = ("full", "concise", "json", "github")
+_PIPED = 10_000  # columns where no terminal limits them: a line stays a line
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], color: bool | None) -> str:
+    """A table that fits the terminal; one line a row when it is piped."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(force_terminal=color, no_color=None if color is None else not color)
+    grid = Table(*heads, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        grid.add_row(*(Text(clean(cell)) for cell in row))
+    if not console.is_terminal:
+        console.width = _PIPED
+    with console.capture() as captured:
+        console.print(grid)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines() if line.strip())
+
+
+def clean(text: str) -> str:
+    """Text without what could command a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def findings(found: Sequence[Finding], out: Path, style: str, diff: bool) -> str:
+    """What `derive check` found, in one of FORMATS."""
+    if style == "json":
+        keys = [_finding_row(finding, out, diff) for finding in found]
+        return json.dumps(keys, indent=2)
+    line = {"full": _full, "concise": _concise, "github": _github}[style]
+    blocks = [line(finding, out) + _diff(finding, diff, style) for finding in found]
+    return "\n".join(blocks)
+
+
+def _at(finding: Finding, out: Path) -> str:
+    return clean((out / finding.path).as_posix())
+
+
+def _full(finding: Finding, out: Path) -> str:
+    kind = click.style(finding.kind, fg="red", bold=True)
+    head = f"{click.style(_at(finding, out), bold=True)}: {kind}: {clean(finding.why)}"
+    return f"{head}\n  mend: {finding.remedy}"
+
+
+def _concise(finding: Finding, out: Path) -> str:
+    return f"{_at(finding, out)}: {finding.kind}: {clean(finding.why)}: {finding.remedy}"
+
+
+def _github(finding: Finding, out: Path) -> str:
+    text = f"{finding.kind}: {clean(finding.why)}; mend: {finding.remedy}"
+    return github("error", text, file=_at(finding, out), title="derive check")
+
+
+def _finding_row(finding: Finding, out: Path, diff: bool) -> dict[str, str]:
+    row = asdict(finding) | {"path": (out / finding.path).as_posix()}
+    return row if diff else {key: value for key, value in row.items() if key != "diff"}
+
+
+def _diff(finding: Finding, wanted: bool, style: str) -> str:
+    if not wanted or not finding.diff or style == "github":
+        return ""
+    return "\n\n" + "".join(map(_painted, finding.diff.splitlines(keepends=True)))
+
+
+def _painted(line: str) -> str:
+    colors = {"+": "green", "-": "red", "@": "cyan"}
+    return click.style(clean(line.rstrip("\n")), fg=colors.get(line[:1])) + "\n"
+
+
+def github(level: str, text: str, **places: str) -> str:
+    """A workflow command of GitHub Actions, its special characters escaped."""
+    escapes = {"%": "%25", "\r": "%0D", "\n": "%0A"}
+    inside = escapes | {":": "%3A", ",": "%2C"}
+    keys = ",".join(f"{key}={_escaped(value, inside)}" for key, value in places.items())
+    return f"::{level} {keys}::{_escaped(text, escapes)}"
+
+
+def _escaped(text: str, escapes: dict[str, str]) -> str:
+    return "".join(escapes.get(c, c) for c in text)
+
+
+def written(done: Written, out: Path) -> list[str]:
+    """What `derive generate` did, a line each."""
+    lines = [f"wrote {(out / path).as_posix()}" for path in done.changed]
+    lines += [f"removed {(out / path).as_posix()}" for path in done.removed]
+    return [*lines, f"{len(done.unchanged)} files were up to date"] if done.unchanged else lines
+
+
+class Verdict(NamedTuple):
+    """The checks of one op for one backend."""
+
+    op: str
+    backend: str
+    rows: Sequence[Row]
+
+    @property
+    def failed(self) -> list[Row]:
+        return [row for row in self.rows if not row.passed]
+
+
+def verdicts(found: Sequence[Verdict], style: str, verbose: bool, color: bool | None) -> str:
+    """What `derive verify` found, in one of FORMATS."""
+    if style == "full":
+        return _verdict_table(found, verbose, color)
+    rows = [(verdict, row) for verdict in found for row in verdict.rows]
+    if style == "json":
+        return json.dumps([_verdict_row(verdict, row) for verdict, row in rows], indent=2)
+    if style == "concise":
+        return "\n".join(_verdict_line(verdict, row) for verdict, row in rows)
+    failed = ((verdict, row) for verdict, row in rows if not row.passed)
+    return "\n".join(github("error", _verdict_line(v, r), title="derive verify") for v, r in failed)
+
+
+def _verdict_row(verdict: Verdict, row: Row) -> dict[str, Any]:
+    return {
+        "op": verdict.op,
+        "backend": verdict.backend,
+        "check": row.check,
+        "passed": row.passed,
+        "worst": _finite(row.worst),
+        "tolerance": _finite(row.tolerance),
+        "note": row.note,
+    }
+
+
+def _finite(number: float) -> float | str:
+    """JSON has no word for infinity or not-a-number."""
+    return number if abs(number) < float("inf") else str(number)
+
+
+def _verdict_line(verdict: Verdict, row: Row) -> str:
+    outcome = "ok" if row.passed else "FAILED"
+    figures = f"{row.worst:.1e} (at most {row.tolerance:.1e})"
+    return f"{verdict.op} {verdict.backend}: {row.check}: {outcome}: {figures} {row.note}".rstrip()
+
+
+def _verdict_table(found: Sequence[Verdict], verbose: bool, color: bool | None) -> str:
+    """One row for each op and backend, and one for each check that failed (or each, if verbose)."""
+    heads = ("op", "backend", "check", "verdict", "worst", "at most", "note")
+    rows: list[tuple[str, ...]] = []
+    for verdict in found:
+        rows.append(_summary(verdict))
+        shown = verdict.rows if verbose else verdict.failed
+        rows += [(verdict.op, verdict.backend, *_cells(row)) for row in shown]
+    return table(heads, rows, color)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    figures = (f"{row.worst:.1e}", f"{row.tolerance:.1e}")
+    return (row.check, "ok" if row.passed else "FAILED", *figures, row.note)
+
+
+def _summary(verdict: Verdict) -> tuple[str, ...]:
+    """The check that came nearest to its tolerance speaks for all of them."""
+    outcome = f"{len(verdict.failed)} FAILED" if verdict.failed else "ok"
+    tight = max(verdict.rows, key=_nearness, default=None)
+    figures = (f"{tight.worst:.1e}", f"{tight.tolerance:.1e}") if tight else ("", "")
+    count = f"{len(verdict.rows)} checks"
+    return (verdict.op, verdict.backend, count, outcome, *figures, tight.check if tight else "")
+
+
+def _nearness(row: Row) -> float:
+    return row.worst / row.tolerance if row.tolerance else 0.0
+
+
+def explained(row: Any) -> str:
+    """An error in full: what, why, an example, the remedy."""
+    head = click.style(f"{row.code} {row.title}", bold=True)
+    parts = (row.explanation, f"Example:\n{_indented(row.example)}", f"Remedy: {row.remedy}")
+    return "\n\n".join((head, *parts))
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}".rstrip() for line in text.splitlines())
