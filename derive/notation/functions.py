@@ -133,7 +133,7 @@ ROWS = (
 
 FUNCTIONS = {row.name: row for row in ROWS}
 CLASSES: dict[str, type[Elementwise]] = {
-    row.name: cast("type[Elementwise]", type(row.name, (Elementwise,), {"row": row, "nargs": {row.arity}}))
+    row.name: cast("type[Elementwise]", type(row.name, (Elementwise,), {"row": row, "nargs": row.arity}))
     for row in ROWS
 }
 POWERS = {"sqrt": _half, "rsqrt": -_half}  # words of the language that are powers

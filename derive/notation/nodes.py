@@ -101,6 +101,7 @@ class Component(Expr):
     """A component of a tensor, `x[b,h]`; a tensor with no index has the one component `x`."""
 
     is_commutative = True
+    is_leaf = True
 
     def __new__(cls, tensor: Tensor, *indices: Index) -> Component:
         return cast(Component, Expr.__new__(cls, tensor, *indices))
@@ -122,6 +123,7 @@ class Partial(Expr):
     """The Jacobian ∂u_F/∂t_P as a symbol, before it is worked out."""
 
     is_commutative = True
+    is_leaf = True
 
     def __new__(cls, of: Component, wrt: Component) -> Partial:
         return cast(Partial, Expr.__new__(cls, of, wrt))
@@ -129,6 +131,24 @@ class Partial(Expr):
     @property
     def of(self) -> Component:
         return cast(Component, self.args[0])
+
+    @property
+    def wrt(self) -> Component:
+        return cast(Component, self.args[1])
+
+
+class Differentiate(Expr):
+    """The operator ∂/∂t_P before it is carried out on an expression."""
+
+    is_commutative = True
+    is_leaf = True
+
+    def __new__(cls, expr: Expr, wrt: Component) -> Differentiate:
+        return cast(Differentiate, Expr.__new__(cls, expr, wrt))
+
+    @property
+    def expr(self) -> Expr:
+        return cast(Expr, self.args[0])
 
     @property
     def wrt(self) -> Component:

@@ -69,3 +69,13 @@ def gradient(component: Component) -> Component:
     """∂l/∂t as a component of the tensor `dt`; gradients sort before all tensors of the op."""
     tensor = component.tensor
     return Component(Tensor(f"d{tensor.name}", tensor.rank - 10_000), *component.indices)
+
+
+def is_gradient(component: Component) -> bool:
+    """Is this a component of some ∂l/∂t?"""
+    return component.tensor.rank < 0
+
+
+def holds_gradient(expr: Expr) -> bool:
+    """Does any ∂l/∂t occur in the expression?"""
+    return any(is_gradient(c) for c in expr.atoms(Component))

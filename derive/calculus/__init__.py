@@ -1,0 +1,1 @@
+"""Differentiation: the Jacobian of one equation, the chain rule along the graph."""

@@ -1,0 +1,34 @@
+"""The backends: one row each. To add one, write a template and a function that fills it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from derive.derivation import Derivation
+from derive.emit.document import latex_file
+from derive.emit.torch_module import torch_module
+from derive.emit.triton_module import triton_module
+from derive.notation.op import Op
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Where the files go, what they are made from, and who makes them."""
+
+    name: str
+    folder: str
+    suffix: str
+    templates: tuple[str, ...]  # below templates/
+    comment: str  # begins a comment line
+    render: Callable[[Op, Derivation], str]  # everything below the header
+
+
+BACKENDS = {
+    b.name: b
+    for b in (
+        Backend("torch", "torch", ".py", ("torch/op.py.jinja",), "#", torch_module),
+        Backend("triton", "triton", ".py", ("triton/op.py.jinja",), "#", triton_module),
+        Backend("latex", "latex", ".tex", ("latex/op.tex.jinja",), "%", latex_file),
+    )
+}

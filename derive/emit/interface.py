@@ -1,0 +1,331 @@
+"""The part of a generated module that both backends have: signatures, shapes, what is saved.
+
+Leading axes are flattened to one on the way in and restored on the way out, so the formulas
+themselves are written for the indices of the op.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from derive.derivation import Derivation
+from derive.emit.names import Namer, class_name
+from derive.emit.source import WIDTH, as_docstring, bracketed, comma, fill, split_top
+from derive.notation.nodes import Component, Index, Size
+from derive.notation.text import equation_text
+from derive.plan.program import Program
+from derive.plan.roles import PRODUCT
+
+
+@dataclass(frozen=True)
+class Interface:
+    """Strings for the template; the names of the fields are what a reader of the template sees."""
+
+    op: str
+    function: str  # the autograd.Function
+    docstring: str
+    signature: str
+    doc: str
+    pick: str  # the outputs among what the Function returns
+    forward_signature: str
+    forward_doc: str
+    prepare_forward: tuple[str, ...]
+    forward_call: str
+    forward_returns: str
+    backward_signature: str
+    backward_doc: str
+    prepare_backward: tuple[str, ...]
+    backward_call: str
+    backward_returns: str
+    arguments: str
+    unpack_forward: str
+    forward_results: str
+    setup: tuple[str, ...]
+    cotangents: str
+    context_call: str
+    grads_returned: str
+
+
+class Plumbing:
+    """Builds the interface of one program."""
+
+    def __init__(self, program: Program, derivation: Derivation) -> None:
+        self.program, self.derivation, self.op = program, derivation, program.op
+        self.name = Namer(program)
+        self.lead, self.work, self.needs = self.name("lead"), self.name("work"), self.name("needs")
+        self.leading = program.roles.leading
+        self.casts = program.roles.kind != PRODUCT
+
+    # -- names ----------------------------------------------------------------------------------
+
+    @property
+    def inputs(self) -> list[str]:
+        return [c.tensor.name for c in self.op.inputs]
+
+    @property
+    def scalars(self) -> list[str]:
+        return [p.symbol.name for p in self.op.parameters]
+
+    @property
+    def saved_inputs(self) -> list[str]:
+        return [c.tensor.name for c in self.program.saved if c not in self.program.kept]
+
+    @property
+    def kept(self) -> list[str]:
+        return [c.tensor.name for c in self.program.kept]
+
+    @property
+    def outputs(self) -> list[str]:
+        return [c.tensor.name for c in self.op.outputs]
+
+    @property
+    def numbers(self) -> list[str]:
+        return [s.name for s in (*self.program.saved_sizes, *self.program.saved_scalars)]
+
+    # -- shapes ---------------------------------------------------------------------------------
+
+    def is_leading(self, component: Component) -> bool:
+        """Does the tensor begin with the letter that stands for any number of axes?"""
+        if self.leading is None or not component.indices:
+            return False
+        return component.indices[0].size == self.leading.size and self._leads(component)
+
+    def _leads(self, component: Component) -> bool:
+        classes = self.program.roles.classes
+        declared = self.op.tensors.get(component.tensor.name.removeprefix("d"), component)
+        first = next(c for c in self.op.inputs if self.leading in c.indices[:1])
+        same = classes.of(declared)[:1] == classes.of(first)[:1]
+        return same
+
+    def shape_doc(self, component: Component) -> str:
+        """`[... h]`."""
+        names = [i.name for i in component.indices]
+        if self.is_leading(component):
+            names[0] = "..."
+        return f"[{' '.join(names)}]"
+
+    def documented(self, components: tuple[Component, ...]) -> str:
+        return ", ".join(f"{c.tensor.name} {self.shape_doc(c)}" for c in components)
+
+    def shape(self, component: Component) -> str:
+        """The public shape as a Python tuple."""
+        sizes = [i.size.name for i in component.indices]
+        if self.is_leading(component):
+            sizes[0] = f"*{self.lead}"
+        return f"({comma(sizes)})" if sizes else "()"
+
+    def flat(self, component: Component, *, cast: bool) -> str:
+        """A public tensor as the formulas want it."""
+        text = component.tensor.name
+        if self.is_leading(component):
+            sizes = [f"{self.lead}.numel()", *(i.size.name for i in component.indices[1:])]
+            text += f".reshape({', '.join(sizes)})"
+        return f"{text}.to({self.work})" if cast and self.casts else text
+
+    def prepare(self, components: tuple[Component, ...], *, check: bool) -> list[str]:
+        """Lines that name the sizes and, on the way in, refuse shapes that do not fit."""
+        lines: list[str] = []
+        known: set[Size] = set()
+        for component in components:
+            lines += self._sizes_of(component, known, check)
+        if self.casts:
+            first = components[0].tensor.name
+            lines.append(f"{self.work} = torch.promote_types({first}.dtype, torch.float32)")
+        return lines
+
+    def _sizes_of(self, component: Component, known: set[Size], check: bool) -> list[str]:
+        name, indices = component.tensor.name, component.indices
+        leads = self.is_leading(component)
+        own = [i for k, i in enumerate(indices) if not (leads and k == 0)]
+        lead_known = not leads or self.leading is None or self.leading.size in known
+        shape_doc = f'"{name}", "{self.shape_doc(component)}", {name}'
+        if lead_known and all(i.size in known for i in own):
+            return [f"_expect({name}.shape == {self.shape(component)}, {shape_doc})"] if check else []
+        least = f"{name}.dim() {'>=' if leads else '=='} {len(own) if leads else len(indices)}"
+        lines = [f"_expect({least}, {shape_doc})"] if check else []
+        new: list[str] = []
+        if leads and not lead_known:
+            new.append(f"{self.lead} = {name}.shape[:{-len(own)}]" if own else f"{self.lead} = {name}.shape")
+            known.add(indices[0].size)
+        for k, index in enumerate(indices):
+            if index in own and index.size not in known:
+                known.add(index.size)
+                place = k - len(indices) if leads else k
+                new.append(f"{index.size.name} = {name}.shape[{place}]")
+        lines += new
+        if check and (len(own) > len(new) - (0 if lead_known else 1)):
+            lines.append(f"_expect({name}.shape == {self.shape(component)}, {shape_doc})")
+        return lines
+
+    # -- the whole ------------------------------------------------------------------------------
+
+    def build(self) -> Interface:
+        op = self.op
+        defaults = [f"{s.symbol.name}: float = {s.text}" for s in op.parameters]
+        header = [*(f"{n}: Tensor" for n in self.inputs), *defaults]
+        results = "Tensor" if len(op.outputs) == 1 else "tuple[Tensor, ...]"
+        return Interface(
+            op=op.name,
+            function=class_name(op.name),
+            docstring=self._docstring(),
+            signature=bracketed(f"def {op.name}(", header, f") -> {results}:", 0),
+            doc=f"{self.documented(op.outputs)} from {self.documented(op.inputs)}; differentiable.",
+            pick=self._pick(),
+            forward_signature=bracketed(f"def {op.name}_forward(", header, ") -> tuple[Any, ...]:", 0),
+            forward_doc=self._forward_doc(),
+            prepare_forward=tuple(self.prepare(op.inputs, check=True)),
+            forward_call=self._forward_call(),
+            forward_returns=self._forward_returns(),
+            backward_signature=self._backward_signature(),
+            backward_doc=f"The gradients of {self.documented(op.inputs)}; None for one not needed.",
+            prepare_backward=tuple(self.prepare(self.given, check=False)),
+            backward_call=self._backward_call(),
+            backward_returns=self._backward_returns(),
+            arguments=", ".join([*self.inputs, *self.scalars]),
+            unpack_forward=self._unpack_forward(),
+            forward_results=", ".join([*self.outputs, *self.kept_names]),
+            setup=tuple(self._setup()),
+            cotangents=", ".join([*self.cotangents, *(["*_"] if self.kept else [])]),
+            context_call=self._context_call(),
+            grads_returned=", ".join(["*grads", *("None" for _ in self.scalars)]) if self.scalars else "grads",
+        )
+
+    @property
+    def cotangents(self) -> list[str]:
+        return [c.tensor.name for c in self.program.cotangents]
+
+    @property
+    def given(self) -> tuple[Component, ...]:
+        """What the backward pass is given in the shapes that users see."""
+        return (*self.program.cotangents, *self._saved_public())
+
+    def _pick(self) -> str:
+        if not self.kept:
+            return ""
+        return "[0]" if len(self.outputs) == 1 else f"[:{len(self.outputs)}]"
+
+    def _forward_call(self) -> str:
+        results = comma([*self.outputs, *self.kept_names])
+        arguments = [*(self.flat(c, cast=True) for c in self.op.inputs), *self.scalars]
+        return bracketed(f"{results} = _forward(", arguments, ")", 4)
+
+    def _backward_signature(self) -> str:
+        sizes = [f"{s.name}: int" for s in self.program.saved_sizes]
+        scalars = [f"{s.name}: float" for s in self.program.saved_scalars]
+        tensors = [f"{n}: Tensor" for n in [*self.cotangents, *self.saved_inputs, *self.kept_names]]
+        needs = f"{self.needs}: Sequence[bool] = ({comma(['True'] * len(self.inputs))})"
+        items = [*tensors, *sizes, *scalars, "*", needs]
+        return bracketed(f"def {self.op.name}_backward(", items, ") -> tuple[Tensor | None, ...]:", 0)
+
+    def _backward_call(self) -> str:
+        grads = comma([c.tensor.name for c in self.program.gradients])
+        arguments = [*(self.flat(c, cast=True) for c in self.given), *self.kept_names, *self.numbers, self.needs]
+        return bracketed(f"{grads} = _backward(", arguments, ")", 4)
+
+    def _unpack_forward(self) -> str:
+        blanks = ["_"] * len(self.saved_inputs), ["_"] * len(self.numbers)
+        return comma([*self.outputs, *blanks[0], *self.kept_names, *blanks[1]])
+
+    def _setup(self) -> list[str]:
+        used = {*self.saved_inputs, *(n.split(".")[0] for n in self._numbers_from_inputs())}
+        names = [n if n in used else "_" for n in [*self.inputs, *self.scalars]]
+        saved = [*self.saved_inputs, *self.kept_names]
+        lines = [f"{comma(names)} = inputs"] if used else []
+        if self.kept:
+            lines.append(f"{comma([*('_' for _ in self.outputs), *self.kept_names])} = output")
+            lines.append(f"ctx.mark_non_differentiable({', '.join(self.kept_names)})")
+        lines.append(f"ctx.save_for_backward({', '.join(saved)})")
+        if self.numbers:
+            lines.append(f"ctx.numbers = ({comma(self._numbers_from_inputs())})")
+        return lines
+
+    def _context_call(self) -> str:
+        numbers = ["*ctx.numbers"] if self.numbers else []
+        needs = f"{self.needs}=ctx.needs_input_grad[:{len(self.inputs)}]"
+        items = [*self.cotangents, "*ctx.saved_tensors", *numbers, needs]
+        return bracketed(f"grads = {self.op.name}_backward(", items, ")", 8)
+
+    @property
+    def kept_names(self) -> list[str]:
+        """A kept tensor that is also an output is saved as a copy of its own."""
+        return [f"{n}_saved" if n in self.outputs else n for n in self.kept]
+
+    def _saved_public(self) -> tuple[Component, ...]:
+        return tuple(c for c in self.program.saved if c not in self.program.kept)
+
+    def _forward_doc(self) -> str:
+        what = ", ".join([*self.saved_inputs, *self.kept_names, *self.numbers])
+        needs = f", then what {self.op.name}_backward needs: {what}" if what else ""
+        return f"{self.documented(self.op.outputs)}{needs}."
+
+    def _forward_returns(self) -> str:
+        dtype = f".to({self.op.inputs[0].tensor.name}.dtype)" if self.casts else ""
+        public = []
+        for c in self.op.outputs:
+            reshape = f".reshape{self._plain(self.shape(c))}" if self.is_leading(c) else ""
+            public.append(f"{c.tensor.name}{reshape}{dtype}")
+        return bracketed("return (", [*public, *self.saved_inputs, *self.kept_names, *self.numbers], ")", 4)
+
+    @staticmethod
+    def _plain(shape: str) -> str:
+        return shape.replace(",)", ")")
+
+    def _backward_returns(self) -> str:
+        items = []
+        for declared, grad in zip(self.op.inputs, self.program.gradients, strict=True):
+            name = declared.tensor.name
+            dtype = f"{name}.dtype" if name in self.saved_inputs else self._work_dtype()
+            items.append(f"_give({grad.tensor.name}, {self.shape(declared)}, {dtype})")
+        return bracketed("return (", items if len(items) > 1 else [f"{items[0]},"], ")", 4)
+
+    def _work_dtype(self) -> str:
+        """The dtype of a gradient whose input was not saved; autograd casts it to the input's."""
+        return self.work if self.casts else f"{self.cotangents[0]}.dtype"
+
+    def _numbers_from_inputs(self) -> list[str]:
+        found = []
+        for size in self.program.saved_sizes:
+            carrier = next(c for c in self.op.inputs if size in {i.size for i in c.indices})
+            place = [i.size for i in carrier.indices].index(size) - len(carrier.indices)
+            found.append(f"{carrier.tensor.name}.shape[{place}]")
+        return [*found, *(s.name for s in self.program.saved_scalars)]
+
+    def _docstring(self) -> str:
+        op, d = self.op, self.derivation
+        title = list(op.title) or [op.name]
+        equations = [f"    {e.text}" for e in op.equations]
+        gradients = [
+            _wrapped(equation_text(p, s.closed, op.letters))
+            for s, p in ((d.stage[c.tensor.name], g) for c, g in zip(op.inputs, self._primed(), strict=True))
+        ]
+        lines = [*title, "", f"    {op.header}", "", *equations, "", "Gradients, with dt for ∂l/∂t:", "", *gradients]
+        return as_docstring("\n".join(lines))
+
+    def _primed(self) -> list[Component]:
+        from derive.notation.op import gradient
+
+        return [gradient(self.derivation.stage[c.tensor.name].component) for c in self.op.inputs]
+
+
+def _wrapped(equation: str) -> str:
+    """An equation in a docstring, broken before + and - where it is too long for a line."""
+    if len(equation) + 4 <= WIDTH:
+        return f"    {equation}"
+    left, right = equation.split(" = ", 1)
+    indent = " " * (len(left) + 7)
+    lines = fill(split_top(right, ("+", "-")), WIDTH - len(indent))
+    return f"    {left} = " + f"\n{indent}".join(lines)
+
+
+def place_of(size: Size, components: tuple[Component, ...]) -> tuple[str, int] | None:
+    """Which axis of which tensor shows a size."""
+    for component in components:
+        for k, index in enumerate(component.indices):
+            if index.size == size:
+                return component.tensor.name, k
+    return None
+
+
+def sizes_used(indices: set[Index], sizes: set[Size]) -> list[Size]:
+    """Sizes in order of their declaration."""
+    return sorted(sizes | {i.size for i in indices}, key=lambda s: s.rank)

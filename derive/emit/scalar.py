@@ -1,0 +1,143 @@
+"""Printing an expression as Python: numbers exact where they can be, brackets only where needed.
+
+What is common to both backends is here: precedence, signs, fractions, the order of factors. How a
+component, a sum over an index or a power is spelled is each backend's own.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from sympy import Add, Expr, Mul, Pow, Rational, S
+
+from derive.notation.functions import Elementwise, Row
+from derive.notation.nodes import Component, Contraction, Index, Scalar, Size, free_indices
+from derive.notation.op import is_gradient
+
+Code = tuple[str, int]  # source text and its precedence
+SUM, PRODUCT, UNARY, POWER, ATOM = range(5)
+
+
+def bracket(code: Code, least: int) -> str:
+    """The text, in brackets if it binds less than `least`."""
+    return code[0] if code[1] >= least else f"({code[0]})"
+
+
+class ScalarPrinter(ABC):
+    """Expression → source text, in the space of some ordered indices."""
+
+    def text(self, expr: Expr, space: Sequence[Index]) -> str:
+        return self.code(expr, tuple(space))[0]
+
+    def code(self, expr: Expr, space: tuple[Index, ...]) -> Code:
+        if expr.is_number:
+            return self.number(expr)
+        if isinstance(expr, Add):
+            return self._sum(expr, space)
+        if isinstance(expr, Mul):
+            return self._product(expr, space)
+        if isinstance(expr, Pow):
+            return self.power(expr.base, expr.exp, space)
+        if isinstance(expr, Elementwise):
+            return self._call(expr.row, expr.args, space)
+        if isinstance(expr, Contraction):
+            return self.contraction(expr, S.One, space)
+        if isinstance(expr, Component):
+            return self.component(expr, space)
+        if isinstance(expr, Size):
+            return self.size(expr)
+        if isinstance(expr, Scalar):
+            return expr.name, ATOM
+        return self.other(expr, space)
+
+    # -- what a backend spells in its own way ----------------------------------------------------
+
+    @abstractmethod
+    def component(self, component: Component, space: tuple[Index, ...]) -> Code: ...
+
+    @abstractmethod
+    def contraction(self, total: Contraction, factor: Expr, space: tuple[Index, ...]) -> Code:
+        """`factor` × the sum, where `factor` is a number or 1/size that a mean may take in."""
+
+    @abstractmethod
+    def power(self, base: Expr, exponent: Expr, space: tuple[Index, ...]) -> Code: ...
+
+    @abstractmethod
+    def function(self, row: Row, args: list[str]) -> str: ...
+
+    @abstractmethod
+    def size(self, size: Size) -> Code: ...
+
+    def other(self, expr: Expr, space: tuple[Index, ...]) -> Code:
+        raise TypeError(f"{type(expr).__name__} has no spelling")
+
+    # -- what they share ---------------------------------------------------------------------------
+
+    def number(self, number: Expr) -> Code:
+        """An exact number: `0.5`, `1 / 3`; an irrational one to the last digit of a double."""
+        value = number if number.is_Rational else None
+        if value is None:
+            return _signed(repr(float(number)))
+        if value.q == 1:
+            return _signed(str(value.p) if value.p in (1, -1) or abs(value.p) < 10**15 else repr(float(value)))
+        if Rational(repr(float(value))) == value:
+            return _signed(repr(float(value)))
+        return f"{value.p} / {value.q}", PRODUCT
+
+    def _call(self, row: Row, args: Sequence[Expr], space: tuple[Index, ...]) -> Code:
+        return self.function(row, [self.code(a, space)[0] for a in args]), ATOM
+
+    def _sum(self, expr: Add, space: tuple[Index, ...]) -> Code:
+        """Positive terms first, larger tensors first, the last defined last."""
+        text = ""
+        for term in sorted(expr.args, key=_term_order):
+            negative = bool(term.as_coeff_Mul()[0].is_negative)
+            code = self.code(-term if negative else term, space)
+            shown = bracket(code, PRODUCT if negative else SUM)
+            text += (" - " if negative else " + ") + shown if text else ("-" if negative else "") + shown
+        return text, SUM
+
+    def _product(self, expr: Mul, space: tuple[Index, ...]) -> Code:
+        number, rest = expr.as_coeff_Mul()
+        if number.is_negative:
+            return "-" + bracket(self.code(-expr, space), PRODUCT), UNARY
+        return self.product(number, list(Mul.make_args(rest)), space)
+
+    def product(self, number: Expr, factors: list[Expr], space: tuple[Index, ...]) -> Code:
+        """Number and numerator, then divisors one by one."""
+        above = [f for f in factors if not is_divisor(f)]
+        below = [1 / f for f in factors if is_divisor(f)]
+        parts = [self.code(f, space) for f in sorted(above, key=factor_order)]
+        coefficient = self.number(number)
+        if number != 1 or not parts:
+            parts.insert(0, coefficient)
+        text = " * ".join(bracket(p, PRODUCT) for p in parts)
+        for divisor in sorted(below, key=factor_order):
+            text += " / " + bracket(self.code(divisor, space), UNARY)
+        return text, PRODUCT if len(parts) + len(below) > 1 else parts[0][1]
+
+
+def _signed(text: str) -> Code:
+    return text, UNARY if text.startswith("-") else ATOM
+
+
+def is_divisor(factor: Expr) -> bool:
+    """Is this a factor with a negative exponent?"""
+    exponent = factor.as_base_exp()[1] if isinstance(factor, Pow) else S.One
+    return bool(exponent.as_coeff_Mul()[0].is_negative)
+
+
+def factor_order(factor: Expr) -> tuple[object, ...]:
+    """Gradients and large tensors first, as a person writes a product."""
+    base = factor.as_base_exp()[0] if isinstance(factor, Pow) else factor
+    gradient = isinstance(base, Component) and is_gradient(base)
+    rank = base.tensor.rank if isinstance(base, Component) else 10**9
+    return (not gradient, -len(free_indices(factor)), rank, factor.sort_key())
+
+
+def _term_order(term: Expr) -> tuple[object, ...]:
+    components = sorted(term.atoms(Component), key=lambda c: (-len(c.indices), c.tensor.rank))
+    negative = bool(term.as_coeff_Mul()[0].is_negative)
+    sizes = [-len(c.indices) for c in components] or [0]
+    return (negative, sizes, [c.tensor.rank for c in components], term.sort_key())

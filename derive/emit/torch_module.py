@@ -1,0 +1,165 @@
+"""The torch backend: a program as two plain functions over tensors, and their plumbing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sympy import Expr
+
+from derive.derivation import Derivation
+from derive.emit.environment import render
+from derive.emit.interface import Plumbing, place_of
+from derive.emit.scalar import ATOM
+from derive.emit.source import Block, Line, assign, bracketed, comma
+from derive.emit.torch_printer import TorchPrinter
+from derive.notation.nodes import Component, Size, free_indices
+from derive.notation.op import Op
+from derive.plan.program import Program, Statement, plan
+from derive.rewrite import keeping_shape
+
+TEMPLATE = "torch/op.py.jinja"
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function over tensors in the indices of the op."""
+
+    signature: str
+    doc: str
+    sizes: tuple[str, ...]
+    blocks: tuple[Block, ...]
+    returns: str
+    unset: str = ""  # the gradients, before any is computed
+
+
+def torch_module(op: Op, derivation: Derivation) -> str:
+    """The body of `torch/<op>.py`."""
+    with keeping_shape():
+        program = plan(op, derivation)
+        return TorchModule(program, derivation).render()
+
+
+class TorchModule:
+    def __init__(self, program: Program, derivation: Derivation) -> None:
+        self.program = program
+        self.plumbing = Plumbing(program, derivation)
+
+    def render(self) -> str:
+        return render(
+            TEMPLATE,
+            io=self.plumbing.build(),
+            forward=self.forward(),
+            backward=self.backward(),
+        )
+
+    def forward(self) -> Function:
+        p, names = self.program, self.plumbing
+        out = [*names.outputs, *names.kept]
+        doc = f"{_documented(p.op.inputs)} -> {_documented((*p.op.outputs, *p.kept))}"
+        copies = [f"{n}.clone()" if n in names.outputs and k >= len(names.outputs) else n for k, n in enumerate(out)]
+        parameters = [f"{n}: Tensor" for n in names.inputs] + [f"{n}: float" for n in names.scalars]
+        return Function(
+            bracketed("def _forward(", parameters, f") -> {_tuple_type(len(out))}:", 0),
+            doc,
+            self._sizes(p.forward, p.op.inputs),
+            (Block("", tuple(self._lines(p.forward, p.op.inputs, 4))),),
+            comma(copies) if len(copies) > 1 else f"({copies[0]},)",
+        )
+
+    def backward(self) -> Function:
+        p, names = self.program, self.plumbing
+        given = (*p.cotangents, *p.saved)
+        parameters = [f"{c.tensor.name}: Tensor" for c in given]
+        parameters += [f"{n.name}: int" for n in p.saved_sizes] + [f"{n.name}: float" for n in p.saved_scalars]
+        grads = [c.tensor.name for c in p.gradients]
+        shown = _documented(tuple(zip_shapes(p)))
+        return Function(
+            bracketed(
+                "def _backward(", [*parameters, f"{names.needs}: Sequence[bool]"],
+                ") -> tuple[Tensor | None, ...]:", 0,
+            ),
+            f"{_documented(given)} -> {shown}",
+            self._sizes(p.backward, given),
+            tuple(self._guarded(given)),
+            comma(grads) if len(grads) > 1 else f"({grads[0]},)",
+            " = ".join(grads),
+        )
+
+    # -- statements -------------------------------------------------------------------------------
+
+    def _guarded(self, given: tuple[Component, ...]) -> Iterable[Block]:
+        """Statements that only some gradients need run only if one of those is needed."""
+        p = self.program
+        inputs = self.plumbing.inputs
+        blocks: list[tuple[str, list[Statement]]] = []
+        for statement in p.backward:
+            needed = p.needed_by.get(statement.target.tensor, frozenset())
+            wanted = [f"{self.plumbing.needs}[{k}]" for k, n in enumerate(inputs) if n in needed]
+            condition = "" if len(wanted) == len(inputs) > 1 else " or ".join(wanted)
+            if not blocks or blocks[-1][0] != condition:
+                blocks.append((condition, []))
+            blocks[-1][1].append(statement)
+        for condition, statements in blocks:
+            yield Block(condition, tuple(self._lines(statements, given, 8 if condition else 4)))
+
+    def _lines(self, statements: Iterable[Statement], given: tuple[Component, ...], indent: int) -> Iterable[Line]:
+        for statement in statements:
+            yield Line(statement.note, assign(statement.target.tensor.name, self._code(statement, given), indent))
+
+    def _code(self, statement: Statement, given: tuple[Component, ...]) -> str:
+        """The right side, in the shape of the target."""
+        target, expr = statement.target, statement.expr
+        like = given[0].tensor.name
+        shape = ", ".join(i.size.name for i in target.indices)
+        code, binding = TorchPrinter(like).code(expr, target.indices)
+        carried = free_indices(expr)
+        if not expr.atoms(Component):
+            if expr == 0:
+                return f"{like}.new_zeros({shape or '()'})"
+            return f"{like}.new_full(({shape}{',' if len(target.indices) == 1 else ''}), {code})"
+        if len(carried) == len(target.indices):
+            return code
+        return f"{code if binding == ATOM else f'({code})'}.expand({shape})"
+
+    def _sizes(self, statements: Iterable[Statement], given: tuple[Component, ...]) -> tuple[str, ...]:
+        """Lines that name the sizes that some statement's code mentions."""
+        statements = tuple(statements)
+        text = " ".join(self._code(s, given) for s in statements)
+        lines = []
+        for size in _all_sizes(statements, given):
+            place = place_of(size, given)
+            if place is not None and _mentions(text, size.name):
+                lines.append(f"{size.name} = {place[0]}.shape[{place[1]}]")
+        return tuple(lines)
+
+
+def _mentions(text: str, name: str) -> bool:
+    import re
+
+    return re.search(rf"(?<![\w.]){re.escape(name)}\b", text) is not None
+
+
+def _all_sizes(statements: Iterable[Statement], given: Iterable[Component]) -> list[Size]:
+    found = {i.size for c in given for i in c.indices}
+    for statement in statements:
+        found |= {i.size for i in statement.target.indices} | _sizes_in(statement.expr)
+    return sorted(found, key=lambda s: s.rank)
+
+
+def _sizes_in(expr: Expr) -> set[Size]:
+    return set(expr.atoms(Size))
+
+
+def _documented(components: Iterable[Component]) -> str:
+    return ", ".join(f"{c.tensor.name} [{' '.join(i.name for i in c.indices)}]" for c in components)
+
+
+def zip_shapes(program: Program) -> Iterable[Component]:
+    """The gradients with the letters of their inputs."""
+    for declared, grad in zip(program.op.inputs, program.gradients, strict=True):
+        yield Component(grad.tensor, *declared.indices)
+
+
+def _tuple_type(count: int) -> str:
+    return f"tuple[{', '.join(['Tensor'] * count)}]" if count <= 4 else "tuple[Tensor, ...]"

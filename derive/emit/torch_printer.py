@@ -1,0 +1,236 @@
+"""Printing an expression as torch code: axes aligned by `None`, sums as means, products as matmul."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from sympy import Expr, KroneckerDelta, Mul, Pow, Rational, S
+from sympy.core.sorting import default_sort_key
+
+from derive.emit.scalar import ATOM, POWER, PRODUCT, UNARY, Code, ScalarPrinter, bracket, factor_order
+from derive.notation.functions import Row
+from derive.notation.nodes import Component, Contraction, Index, Size, free_indices
+
+Space = tuple[Index, ...]
+_HALF = Rational(1, 2)
+
+
+class TorchPrinter(ScalarPrinter):
+    """Expressions over tensors whose axes stand in a known order."""
+
+    def __init__(self, like: str = "") -> None:
+        self.like = like  # a tensor whose dtype and device new ones take
+
+    # -- leaves ---------------------------------------------------------------------------------
+
+    def component(self, component: Component, space: Space) -> Code:
+        name, indices = component.tensor.name, component.indices
+        text = name
+        while (repeated := _repeated(indices)) is not None:
+            first, second = repeated
+            text += f".diagonal(0, {first}, {second})"
+            kept = tuple(i for k, i in enumerate(indices) if k not in repeated)
+            indices = (*kept, indices[first])
+        return self._aligned(text, indices, space)
+
+    def _aligned(self, text: str, indices: Space, space: Space) -> Code:
+        """Axes in the order of the space, with `None` for each axis that is missing."""
+        order = [i for i in space if i in indices]
+        if order != list(indices):
+            text = f"{text}.T" if len(order) == 2 else f"{text}.permute({', '.join(str(indices.index(i)) for i in order)})"
+        if not order:
+            return text, ATOM
+        inside = [":" if i in order else "None" for i in space[space.index(order[0]) :]]
+        return (f"{text}[{', '.join(inside)}]" if "None" in inside else text), ATOM
+
+    def size(self, size: Size) -> Code:
+        return size.name, ATOM
+
+    def other(self, expr: Expr, space: Space) -> Code:
+        if not isinstance(expr, KroneckerDelta):
+            return super().other(expr, space)
+        i, j = sorted(expr.args, key=space.index)
+        eye = f"torch.eye({i.size.name}, dtype={self.like}.dtype, device={self.like}.device)"
+        return self._aligned(eye, (i, j), space)
+
+    def function(self, row: Row, args: list[str]) -> str:
+        return row.torch.format(*args)
+
+    def power(self, base: Expr, exponent: Expr, space: Space) -> Code:
+        if exponent.as_coeff_Mul()[0].is_negative:
+            return "1 / " + bracket(self.code(Pow(base, -exponent), space), UNARY), PRODUCT
+        if base.is_number or isinstance(base, Size):
+            return f"{bracket(self.code(base, space), ATOM)}**{bracket(self._exponent(exponent), ATOM)}", POWER
+        if exponent == _HALF:
+            return f"torch.sqrt({self.code(base, space)[0]})", ATOM
+        return f"{bracket(self.code(base, space), ATOM)}**{bracket(self._exponent(exponent), ATOM)}", POWER
+
+    def _exponent(self, exponent: Expr) -> Code:
+        return self.code(exponent, ())
+
+    # -- products: what has fewer axes is multiplied first, in its own space -----------------------
+
+    def product(self, number: Expr, factors: list[Expr], space: Space) -> Code:
+        sums = [f for f in factors if isinstance(f, Contraction)]
+        if len(sums) == 1:
+            number, factors, whole = self._with_sum(number, factors, sums[0], space)
+            if not factors and number == 1:
+                return whole
+            rest = super().product(number, factors, space) if factors or number != 1 else None
+            return self._times(rest, whole, number, factors, space)
+        small = self._small_group(number, factors, space)
+        if small:
+            own = tuple(i for i in space if i in free_indices(small[0]))
+            sizes = [f for f in factors if f not in small and not free_indices(f)]
+            first = super().product(number, [*sizes, *small], own)
+            others = [f for f in factors if f not in small and f not in sizes]
+            aligned = self._aligned(f"({first[0]})", own, space)
+            if not others:
+                return aligned
+            rest = self.product(S.One, others, space)
+            if rest[0].startswith("1 / "):
+                return f"{aligned[0]} / {rest[0][4:]}", PRODUCT
+            return f"{aligned[0]} * {bracket(rest, PRODUCT)}", PRODUCT
+        return super().product(number, factors, space)
+
+    def _small_group(self, number: Expr, factors: list[Expr], space: Space) -> list[Expr]:
+        """Factors over the same few axes, not all of the space, that are worth one product."""
+        groups: dict[frozenset[Index], list[Expr]] = {}
+        for factor in sorted(factors, key=factor_order):
+            groups.setdefault(frozenset(free_indices(factor)), []).append(factor)
+        scalars = len(groups.get(frozenset(), [])) + (number != 1)
+        for indices, group in groups.items():
+            starts = [f for f in group if not _inverse(f)]
+            aligned = _needs_none(indices, space)
+            if indices and aligned and starts and len(group) + scalars > 1 and len(group) < len(factors):
+                return group
+        return []
+
+    # -- sums -------------------------------------------------------------------------------------
+
+    def contraction(self, total: Contraction, factor: Expr, space: Space) -> Code:
+        body, dummies = total.open()
+        free = tuple(free_indices(total))
+        if self._is_matmul(body, (*free, *dummies)):
+            text, order = self._einsum(body, dummies, tuple(i for i in space if i in free))
+        else:
+            text, order = self._pointwise_sum(body, dummies, free, factor)
+        return self._aligned(text, order, space)[0], ATOM if "@" not in text else PRODUCT
+
+    def _with_sum(
+        self, number: Expr, factors: list[Expr], total: Contraction, space: Space
+    ) -> tuple[Expr, list[Expr], Code]:
+        """A sum divided by the size of what it sums over is a mean."""
+        rest = [f for f in factors if f is not total]
+        means = [1 / d.size for d in total.dummies]
+        body, dummies = total.open()
+        can = all(rest.count(m) for m in set(means)) and not self._is_matmul(body, (*free_indices(total), *dummies))
+        if can and len(set(means)) == len(means):
+            rest = [f for f in rest if f not in means]
+            return number, rest, self.contraction(total, Mul(*means), space)
+        return number, rest, self.contraction(total, S.One, space)
+
+    def _times(
+        self, rest: Code | None, whole: Code, number: Expr, factors: list[Expr], space: Space
+    ) -> Code:
+        """number × factors × the sum, the sum in the place of a numerator."""
+        above = [f for f in factors if not _inverse(f)]
+        below = [1 / f for f in factors if _inverse(f)]
+        parts = [bracket(whole, PRODUCT)]
+        if above or number != 1:
+            parts.insert(0, bracket(ScalarPrinter.product(self, number, above, space), PRODUCT))
+        text = " * ".join(parts)
+        for divisor in sorted(below, key=factor_order):
+            text += " / " + bracket(self.code(divisor, space), UNARY)
+        return text, PRODUCT
+
+    def _is_matmul(self, body: Expr, indices: Space) -> bool:
+        """Does no factor carry all the indices? Then a pointwise product would be larger than any."""
+        if any(f.is_number for f in Mul.make_args(body)) and len(Mul.make_args(body)) == 1:
+            return False
+        carried = [set(free_indices(f)) for f in Mul.make_args(body)]
+        return not any(c >= set(indices) for c in carried)
+
+    def _pointwise_sum(self, body: Expr, dummies: Space, free: Space, factor: Expr) -> tuple[str, Space]:
+        space = self._natural_space(body, (*free, *dummies))
+        axes = [k for k, i in enumerate(space) if i in dummies]
+        order = tuple(i for i in space if i not in dummies)
+        code = self.code(body, space)
+        method = "sum" if factor == 1 else "mean"
+        which = str(axes[0]) if len(axes) == 1 else str(tuple(axes))
+        inside = "" if len(order) == 0 else which
+        return f"{bracket(code, ATOM)}.{method}({inside})", order
+
+    def _natural_space(self, body: Expr, indices: Space) -> Space:
+        """The indices in the order of a component that carries them all, if there is one."""
+        components = sorted(body.atoms(Component), key=default_sort_key)
+        for component in components:
+            if set(component.indices) == set(indices) and len(component.indices) == len(indices):
+                return component.indices
+        return tuple(sorted(indices, key=lambda i: (i.is_dummy, i.rank)))
+
+    def _einsum(self, body: Expr, dummies: Space, result: Space) -> tuple[str, Space]:
+        operands = sorted(Mul.make_args(body), key=lambda f: (-len(free_indices(f)), factor_order(f)))
+        parts = [self._operand(f) for f in operands]
+        if len(parts) == 2:
+            product = _matmul(parts[0], parts[1], dummies, result)
+            if product is not None:
+                return product, result
+        letters = _einsum_letters(result, dummies)
+        left = ",".join("".join(letters[i] for i in indices) for _, indices in parts)
+        right = "".join(letters[i] for i in result)
+        names = ", ".join(text for (text, _), _ in parts)
+        return f'torch.einsum("{left}->{right}", {names})', result
+
+    def _operand(self, factor: Expr) -> tuple[Code, Space]:
+        if isinstance(factor, Component):
+            return (factor.tensor.name, ATOM), factor.indices
+        space = self._natural_space(factor, tuple(free_indices(factor)))
+        return self.code(factor, space), space
+
+
+def _matmul(
+    a: tuple[Code, Space], b: tuple[Code, Space], dummies: Space, result: Space
+) -> str | None:
+    """`a @ b`, transposed as needed, where both have two axes at most and share the one dummy."""
+    if len(dummies) != 1 or max(len(a[1]), len(b[1])) > 2 or len(set(a[1]) & set(b[1])) != 1:
+        return None
+    if any(len(set(x[1])) != len(x[1]) or dummies[0] not in x[1] for x in (a, b)) or not a[1] or not b[1]:
+        return None
+    if len(result) != len(a[1]) + len(b[1]) - 2:
+        return None
+    first, second = (a, b) if not result or result[0] in a[1] else (b, a)
+    left = first[0] if first[1][-1] == dummies[0] else (f"{bracket(first[0], ATOM)}.T", ATOM)
+    right = second[0] if second[1][0] == dummies[0] else (f"{bracket(second[0], ATOM)}.T", ATOM)
+    return f"{bracket(left, UNARY)} @ {bracket(right, UNARY)}"
+
+
+def _einsum_letters(result: Space, dummies: Space) -> dict[Index, str]:
+    """One letter an index: its own where that is one letter and free, else another."""
+    letters: dict[Index, str] = {}
+    spare = (chr(ord("a") + k) for k in count())
+    for index in (*result, *dummies):
+        name = index.name if len(index.name) == 1 and index.name not in letters.values() else ""
+        while not name or name in letters.values():
+            name = next(spare)
+        letters[index] = name
+    return letters
+
+
+def _repeated(indices: Space) -> tuple[int, int] | None:
+    for k, index in enumerate(indices):
+        if index in indices[k + 1 :]:
+            return k, indices.index(index, k + 1)
+    return None
+
+
+def _inverse(factor: Expr) -> bool:
+    return isinstance(factor, Pow) and bool(factor.exp.as_coeff_Mul()[0].is_negative)
+
+
+def _needs_none(indices: frozenset[Index], space: Space) -> bool:
+    """Does a tensor with these indices need `None` to be aligned?"""
+    places = [k for k, i in enumerate(space) if i in indices]
+    return bool(places) and places != list(range(places[0], len(space)))
+
+

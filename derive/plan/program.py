@@ -1,0 +1,289 @@
+"""Op + Derivation → Program: what is computed, in which order, what is saved, what recomputed.
+
+Saved is what holds a sum (a row's statistics, a matrix product); what is a pointwise function of
+saved things is computed again. Where Σ_h t = 0 was proved, whatever the sum comes out as is
+rounding error: its mean is taken off t, and saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from sympy import Add, Expr
+
+from derive.derivation import Derivation, primes, total_gradient
+from derive.notation.nodes import Component, Contraction, Index, Scalar, Size, Tensor, free_indices, rename
+from derive.notation.op import Op, gradient
+from derive.notation.text import equation_text, to_text
+from derive.plan.roles import Roles, roles
+from derive.rewrite import everywhere, keeping_shape
+from derive.simplify.identities import Identities
+from derive.simplify.laws import COUNT, OUTSIDE
+
+
+@dataclass(frozen=True)
+class Statement:
+    """`target = expr`, with the equation (or the reason) that stands above it as a comment."""
+
+    target: Component
+    expr: Expr
+    note: str
+
+    @property
+    def uses(self) -> set[Component]:
+        return _components(self.expr)
+
+
+@dataclass(frozen=True)
+class Program:
+    """The forward and the backward pass of an op."""
+
+    op: Op
+    roles: Roles
+    forward: tuple[Statement, ...]
+    backward: tuple[Statement, ...]
+    saved: tuple[Component, ...]  # inputs first, then intermediates
+    saved_sizes: tuple[Size, ...]
+    saved_scalars: tuple[Scalar, ...]
+    gradients: tuple[Component, ...]  # one for each input
+
+    @cached_property
+    def cotangents(self) -> tuple[Component, ...]:
+        return tuple(gradient(c) for c in self.op.outputs)
+
+    @cached_property
+    def kept(self) -> tuple[Component, ...]:
+        """The saved intermediates."""
+        inputs = {c.tensor for c in self.op.inputs}
+        return tuple(c for c in self.saved if c.tensor not in inputs)
+
+    @cached_property
+    def needed_by(self) -> dict[Tensor, frozenset[str]]:
+        """For each tensor of the backward pass: the inputs whose gradients depend on it."""
+        found: dict[Tensor, frozenset[str]] = {}
+        for declared, grad in zip(self.op.inputs, self.gradients, strict=True):
+            for tensor in self._behind(grad.tensor):
+                found[tensor] = found.get(tensor, frozenset()) | {declared.tensor.name}
+        return found
+
+    def _behind(self, tensor: Tensor) -> set[Tensor]:
+        known = {s.target.tensor: s for s in self.backward}
+        done: set[Tensor] = set()
+        todo = [tensor]
+        while todo:
+            current = todo.pop()
+            if current not in done:
+                done.add(current)
+                todo += [c.tensor for c in known[current].uses] if current in known else []
+        return done
+
+
+def plan(op: Op, derivation: Derivation) -> Program:
+    """Take all decisions."""
+    with keeping_shape():
+        return _Planner(op, derivation).run()
+
+
+class _Planner:
+    def __init__(self, op: Op, derivation: Derivation) -> None:
+        self.op, self.derivation = op, derivation
+        self.identities = Identities(op)
+        self.letters = op.letters
+        self.inputs = {c.tensor for c in op.inputs}
+        self.names = {*op.tensors, *(f"d{n}" for n in op.tensors), *(f"d{n}_total" for n in op.tensors)}
+        self.names |= {p.symbol.name for p in op.parameters}
+        self.rank = 100_000
+        self.again: dict[Tensor, Statement] = {}  # how a forward tensor is computed from saved ones
+
+    def run(self) -> Program:
+        forward = [s for e in self.op.equations for s in self._forward(e.target, e.expr, e.text)]
+        chain = [s for stage in self.derivation.stages for s in self._gradient(stage.name)]
+        results = tuple(total_gradient(self.op, c) for c in self.op.inputs)
+        chain = _live(chain, {r.tensor for r in results})
+        saved, again = self._split(chain)
+        backward = (*again, *chain)
+        given = {c.tensor for c in self.op.outputs}
+        sizes = _missing_sizes(backward, (*saved, *(c for c in self.op.outputs if c.tensor in given)))
+        scalars = _scalars(backward)
+        return Program(
+            self.op, roles(self.op), tuple(forward), backward, saved, sizes,
+            tuple(p.symbol for p in self.op.parameters if p.symbol in scalars), results,
+        )
+
+    # -- forward -----------------------------------------------------------------------------
+
+    def _forward(self, target: Component, expr: Expr, text: str) -> Iterator[Statement]:
+        note = " ".join(text.split()) or equation_text(target, expr, self.letters)
+        centre = self._zero_sum(target, expr)
+        *hoisted, last = self._hoist(target, expr, note)
+        for statement in hoisted:
+            self.again[statement.target.tensor] = statement
+            yield statement
+        if centre is None:
+            self.again[target.tensor] = last
+            yield last
+        else:
+            yield from self._recentred(last, centre)
+
+    def _zero_sum(self, target: Component, expr: Expr) -> Index | None:
+        """An index over which a difference was proved to sum to zero."""
+        if len(Add.make_args(expr)) < 2:
+            return None
+        for index in reversed(target.indices):
+            total = Contraction(target, index)
+            found = self.identities.reduce(total) if isinstance(total, Contraction) else None
+            if found is not None and found.right == 0:
+                return index
+        return None
+
+    def _recentred(self, plain: Statement, index: Index) -> Iterator[Statement]:
+        target = plain.target
+        raw = Component(Tensor(target.tensor.name, self._next_rank()), *target.indices)
+        rest = tuple(i for i in target.indices if i != index)
+        mean = Component(self._fresh(f"{target.tensor.name}_mean"), *rest)
+        zero = to_text(Contraction(target, index), rest, self.letters)
+        yield Statement(raw, plain.expr, plain.note)
+        off = Statement(
+            mean,
+            Contraction(raw, index) / index.size,
+            f"{zero} = 0 exactly: what the sum comes out as is rounding error, and is taken off",
+        )
+        yield off
+        again = Add(plain.expr, -mean)
+        self.again[target.tensor] = Statement(target, again, f"{plain.note}, re-centred")
+        self.again[mean.tensor] = off
+        yield Statement(target, raw - mean, "")
+
+    # -- backward ----------------------------------------------------------------------------
+
+    def _gradient(self, name: str) -> Iterator[Statement]:
+        stage = self.derivation.stage[name]
+        back = {new: old for old, new in primes(self.op).items()}
+        target = total_gradient(self.op, rename(stage.component, back))
+        expr = rename(stage.computed, back)
+        yield from self._hoist(target, expr, equation_text(target, expr, self.letters))
+
+    def _split(self, chain: Iterable[Statement]) -> tuple[tuple[Component, ...], tuple[Statement, ...]]:
+        """What the backward pass must be given, and what it computes again from that."""
+        saved: dict[Tensor, Component] = {}
+        again: dict[Tensor, Statement] = {}
+
+        def need(component: Component) -> None:
+            tensor = component.tensor
+            if tensor in saved or tensor in again or tensor.rank < 0:
+                return
+            statement = self.again.get(tensor)
+            if statement is None and tensor not in self.inputs:
+                return  # a statement of the backward pass itself
+            if statement is None or self._costs_a_sum(statement):
+                saved[tensor] = self.op.tensors.get(tensor.name) or (statement.target if statement else component)
+                return
+            for used in sorted(statement.uses, key=lambda c: (c.tensor.rank, str(c))):
+                need(used)
+            again[tensor] = statement
+
+        for statement in chain:
+            for used in sorted(statement.uses, key=lambda c: (c.tensor.rank, str(c))):
+                need(used)
+        order = sorted(saved.values(), key=lambda c: (c.tensor not in self.inputs, c.tensor.rank))
+        return tuple(order), tuple(again.values())
+
+    def _costs_a_sum(self, statement: Statement) -> bool:
+        """Does it hold a sum, or is it smaller than the inputs and made from one that does?"""
+        if statement.expr.atoms(Contraction):
+            return True
+        if len(statement.target.indices) >= max(len(c.indices) for c in self.op.inputs):
+            return False
+        behind = (self.again.get(c.tensor) for c in statement.uses)
+        return any(self._costs_a_sum(s) for s in behind if s is not None)
+
+    # -- sums inside ---------------------------------------------------------------------------
+
+    def _hoist(self, target: Component, expr: Expr, note: str) -> list[Statement]:
+        """A sum inside a sum, and one with other indices than the target's, gets a name of its own."""
+        made: list[Statement] = []
+
+        def visit(node: Expr, inside: bool) -> Expr:
+            if isinstance(node, Contraction):
+                body, dummies = node.open()
+                total = Contraction(visit(body, True), *dummies)
+                own = set(free_indices(total)) == set(target.indices)
+                return total if own and not inside else self._named(total, target, made)
+            if not node.args or isinstance(node, Component):
+                return node
+            return node.func(*(visit(a, inside) for a in node.args))
+
+        last = visit(_tidy(expr), False)
+        return [*made, Statement(target, last, note)]
+
+    def _named(self, total: Expr, target: Component, made: list[Statement]) -> Expr:
+        """The component that holds a sum, by a new statement or by one that is there."""
+        free = free_indices(total)
+        letters = self._letters_for(free)
+        renamed = rename(total, letters)
+        known = next((s.target for s in made if s.expr == renamed), None)
+        if known is None:
+            name = self._fresh(f"{target.tensor.name}_sum")
+            known = Component(name, *(letters.get(i, i) for i in free))
+            made.append(Statement(known, renamed, equation_text(known, renamed, self.letters)))
+        return rename(known, {new: old for old, new in letters.items()})
+
+    def _letters_for(self, free: list[Index]) -> dict[Index, Index]:
+        """Letters of the op for the dummies among the indices."""
+        taken = {i for i in free if not i.is_dummy}
+        chosen: dict[Index, Index] = {}
+        for index in (i for i in free if i.is_dummy):
+            spare = (i for i in (*self.letters, *primes(self.op).values()) if i.size == index.size)
+            chosen[index] = next(i for i in spare if i not in taken)
+            taken.add(chosen[index])
+        return chosen
+
+    def _fresh(self, name: str) -> Tensor:
+        names = (name if k == 0 else f"{name}_{k}" for k in range(1000))
+        chosen = next(n for n in names if n not in self.names)
+        self.names.add(chosen)
+        return Tensor(chosen, self._next_rank())
+
+    def _next_rank(self) -> int:
+        self.rank += 1
+        return self.rank
+
+
+def _tidy(expr: Expr) -> Expr:
+    """Sums as they are computed: nothing in them that does not depend on their index."""
+    for law in (OUTSIDE, COUNT):
+        expr = everywhere(law.apply, expr)
+    return expr
+
+
+def _components(expr: Expr) -> set[Component]:
+    """The components of an expression, whatever their indices."""
+    return set(expr.atoms(Component))
+
+
+def _live(statements: list[Statement], wanted: set[Tensor]) -> list[Statement]:
+    """The statements that something wanted depends on."""
+    live: list[Statement] = []
+    wanted = set(wanted)
+    for statement in reversed(statements):
+        if statement.target.tensor in wanted:
+            live.append(statement)
+            wanted |= {c.tensor for c in statement.uses}
+    return live[::-1]
+
+
+def _missing_sizes(statements: Iterable[Statement], given: Iterable[Component]) -> tuple[Size, ...]:
+    """Sizes that the backward pass uses and no tensor it is given shows."""
+    shown = {i.size for c in given for i in c.indices}
+    used: set[Size] = set()
+    for s in statements:
+        used |= s.expr.atoms(Size) | {i.size for i in s.target.indices}
+        used |= {i.size for i in s.expr.atoms(Index)}
+    return tuple(sorted(used - shown, key=lambda s: s.rank))
+
+
+def _scalars(statements: Iterable[Statement]) -> set[Scalar]:
+    return {a for s in statements for a in s.expr.atoms(Scalar)}
+

@@ -1,0 +1,156 @@
+"""Index roles, read off the equations: which axes are rows, which one is reduced, which are contracted.
+
+Two axes belong together when one letter of an equation runs along both. From the classes of axes
+that this gives follow the class of kernel and the letter that may stand for any number of axes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+
+from sympy import Expr, KroneckerDelta, Mul
+
+from derive.notation.nodes import Component, Contraction, Index, Tensor
+from derive.notation.op import Equation, Op
+
+Axis = tuple[Tensor, int]
+
+ROW_WISE, ELEMENT_WISE, PRODUCT, GENERAL = "row-wise", "element-wise", "matrix product", "general"
+
+
+class AxisClasses:
+    """The classes of axes of an op, and which of them some equation sums over."""
+
+    def __init__(self, op: Op) -> None:
+        self.op = op
+        self._parent: dict[Axis, Axis] = {}
+        self.summed: set[Axis] = set()
+        self.has_delta = any(e.expr.atoms(KroneckerDelta) for e in op.equations)
+        self.opened: list[tuple[Equation, Expr]] = []
+        for equation in op.equations:
+            self._read(equation)
+
+    def _read(self, equation: Equation) -> None:
+        dummies: set[Index] = set()
+        body = _opened(equation.expr, dummies)
+        self.opened.append((equation, body))
+        places: dict[Index, list[Axis]] = {}
+        for component in [equation.target, *sorted(body.atoms(Component), key=str)]:
+            for k, index in enumerate(component.indices):
+                places.setdefault(index, []).append((component.tensor, k))
+        for axes in places.values():
+            for other in axes[1:]:
+                self._join(axes[0], other)
+        self.summed |= {axes[0] for i, axes in places.items() if i in dummies}
+
+    def _join(self, a: Axis, b: Axis) -> None:
+        self._parent[self.find(a)] = self.find(b)
+
+    def find(self, axis: Axis) -> Axis:
+        while self._parent.get(axis, axis) != axis:
+            axis = self._parent[axis]
+        return axis
+
+    def of(self, component: Component) -> tuple[Axis, ...]:
+        """The class of each axis of a tensor."""
+        return tuple(self.find((component.tensor, k)) for k in range(len(component.indices)))
+
+    @cached_property
+    def contracted(self) -> set[Axis]:
+        return {self.find(a) for a in self.summed}
+
+
+def _opened(expr: Expr, dummies: set[Index]) -> Expr:
+    """The expression with all its sums opened; their dummies are added to `dummies`."""
+    if isinstance(expr, Contraction):
+        body, own = expr.open()
+        dummies.update(own)
+        return _opened(body, dummies)
+    if not expr.args or isinstance(expr, Component):
+        return expr
+    return expr.func(*(_opened(a, dummies) for a in expr.args))
+
+
+@dataclass(frozen=True)
+class Roles:
+    """How a kernel walks the tensors of an op.
+
+    `kind` is the class of kernel. For the row-wise and element-wise ones, `rows` are the classes of
+    the leading axes and `column` that of the last one. `leading` is the letter that may stand for
+    any number of axes, if there is one.
+    """
+
+    kind: str
+    rows: tuple[Axis, ...]
+    column: Axis | None
+    leading: Index | None
+    classes: AxisClasses
+
+    def is_row(self, component: Component) -> bool:
+        """Does the tensor have the row axes? (With no row axis at all, every tensor does.)"""
+        return self.classes.of(component)[: len(self.rows)] == self.rows
+
+    def has_column(self, component: Component) -> bool:
+        return self.column in self.classes.of(component)
+
+
+def roles(op: Op) -> Roles:
+    """The roles of the indices of an op."""
+    classes = AxisClasses(op)
+    leading = _leading(op, classes)
+    found = _row_wise(op, classes)
+    if found is None:
+        kind = PRODUCT if all(_is_product(e.expr) for e in op.equations) else GENERAL
+        return Roles(kind, (), None, leading, classes)
+    rows, column = found
+    kind = ROW_WISE if classes.contracted else ELEMENT_WISE
+    return Roles(kind, rows, column, leading, classes)
+
+
+def kernel_class(op: Op) -> str:
+    """element-wise, row-wise, matrix product, or general (a sequence of these)."""
+    return roles(op).kind
+
+
+def _row_wise(op: Op, classes: AxisClasses) -> tuple[tuple[Axis, ...], Axis | None] | None:
+    """The row classes and the column class, if every tensor is (rows…, column), a part of it whole."""
+    tensors = list(op.tensors.values())
+    if classes.has_delta or len(classes.contracted) > 1:
+        return None
+    if any(max(Counter(classes.of(c)).values(), default=1) > 1 for c in tensors):
+        return None
+    widest = max((classes.of(c) for c in tensors), key=len)
+    if not widest:
+        return (), None
+    column = next(iter(classes.contracted), widest[-1])
+    rows = tuple(a for a in widest if a != column)
+    allowed = {(*rows, column), rows, (column,), ()}
+    return (rows, column) if all(classes.of(c) in allowed for c in tensors) else None
+
+
+def _leading(op: Op, classes: AxisClasses) -> Index | None:
+    """The first letter that leads every tensor that carries it and is never summed."""
+    for component in op.inputs:
+        if not component.indices:
+            continue
+        mine = classes.of(component)[0]
+        carriers = [classes.of(c) for c in op.tensors.values() if mine in classes.of(c)]
+        leads = all(c[0] == mine and c.count(mine) == 1 for c in carriers)
+        if leads and mine not in classes.contracted and not classes.has_delta:
+            return component.indices[0]
+    return None
+
+
+def _is_product(expr: Expr) -> bool:
+    """Sums of products of components: nothing but matrix products and additions."""
+    from sympy import Add
+
+    for term in Add.make_args(expr):
+        for factor in Mul.make_args(term):
+            inner = factor.body if isinstance(factor, Contraction) else factor
+            parts = Mul.make_args(inner)
+            if not all(p.is_number or isinstance(p, Component) for p in parts):
+                return False
+    return True

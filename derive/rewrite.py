@@ -1,0 +1,100 @@
+"""The only engine that applies laws: it, and no law, records what was before, after, and which law.
+
+A law is a row of data with a local function `Expr -> Expr | None`. The engine walks an expression
+from the leaves up, opens every sum on its way down (so a law never sees a dummy that could be
+captured), and writes one `Step` for each law that changed something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from sympy import Expr
+from sympy.core.parameters import distribute
+
+from derive.notation.nodes import Contraction
+
+
+@dataclass(frozen=True)
+class Law:
+    """A named equality, read from left to right."""
+
+    name: str
+    statement: str  # LaTeX
+    apply: Callable[[Expr], Expr | None]
+    example: tuple[str, str] = ("", "")  # before and after in the op language; sampled by a test
+    given: str = ""  # equations that the example relies on
+    silent: bool = False  # changes the tree, but not what stands on paper: part of the step before
+
+
+@dataclass(frozen=True)
+class Step:
+    """One equality of a derivation; `proof` holds the steps of a lemma that was used."""
+
+    law: str
+    statement: str
+    before: Expr
+    after: Expr
+    proof: tuple[Step, ...] = ()
+
+
+@dataclass
+class Chain:
+    """`subject = start = … = expr`, each equality a step."""
+
+    subject: Expr
+    start: Expr
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def expr(self) -> Expr:
+        return self.steps[-1].after if self.steps else self.start
+
+    def record(self, law: str, statement: str, after: Expr, proof: Iterable[Step] = ()) -> bool:
+        """Add the step, unless nothing changed."""
+        if after == self.expr:
+            return False
+        self.steps.append(Step(law, statement, self.expr, after, tuple(proof)))
+        return True
+
+    def apply(self, law: Law) -> bool:
+        """Apply a law everywhere; did anything change?"""
+        after = everywhere(law.apply, self.expr)
+        if law.silent and after != self.expr:
+            self._amend(after)
+            return True
+        return self.record(law.name, law.statement, after)
+
+    def _amend(self, after: Expr) -> None:
+        if self.steps:
+            self.steps[-1] = replace(self.steps[-1], after=after)
+        else:
+            self.start = after
+
+    def run(self, laws: Iterable[Law]) -> None:
+        """Apply the laws in order, again and again, until none applies."""
+        laws = tuple(laws)
+        while any([self.apply(law) for law in laws]):
+            pass
+
+
+def everywhere(local: Callable[[Expr], Expr | None], expr: Expr) -> Expr:
+    """`local` applied to each subexpression once, from the leaves up."""
+    if isinstance(expr, Contraction):
+        body, dummies = expr.open()
+        expr = Contraction(everywhere(local, body), *dummies)
+    elif expr.args and not getattr(expr, "is_leaf", False):
+        args = [everywhere(local, a) for a in expr.args]
+        if any(new is not old for new, old in zip(args, expr.args, strict=True)):
+            expr = expr.func(*args)
+    result = local(expr)
+    return expr if result is None else result
+
+
+@contextmanager
+def keeping_shape() -> Iterator[None]:
+    """SymPy does not multiply numbers into brackets here: 2(a+b) stays what a person wrote."""
+    with distribute(False):
+        yield

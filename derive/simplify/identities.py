@@ -1,0 +1,199 @@
+"""Identities found, not listed: what the definitions of an op say about a sum over an index.
+
+A sum is simplified by a bounded search: (a) is it the sum that stands in some definition?
+(b) otherwise put one factor's definition in, multiply out, and ask (a) of what came out. A result
+counts only if no sum is left of it. So Σ_h mu_bh = 0 comes out of mu = x - m and m = Σ x / H as a
+theorem with its proof, and nothing here knows these names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from sympy import Add, Expr, Mul, Pow, Rational
+
+from derive.notation.functions import Elementwise
+from derive.notation.nodes import Component, Contraction, Index, free_indices, rename
+from derive.notation.op import Equation, Op, holds_gradient
+from derive.rewrite import Chain, Law, Step
+from derive.simplify.laws import COUNT, EXPANDING
+from derive.simplify.matching import match
+from derive.simplify.normal import TooLarge, normal
+
+_DEPTH = 2  # definitions put in, one inside the other
+_MOST_SUMS = 400  # sums looked at for one op
+
+
+@dataclass(frozen=True)
+class Identity:
+    """left = right for every value of the inputs, with its proof."""
+
+    left: Expr
+    right: Expr
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """`pattern` is what the definition of a tensor calls `value`; `letters` are free in both."""
+
+    pattern: Expr
+    letters: tuple[Index, ...]
+    value: Expr
+    name: str
+
+
+class Identities:
+    """What the definitions of one op imply about sums, searched for once and remembered."""
+
+    def __init__(self, op: Op) -> None:
+        self.op = op
+        self._known: dict[tuple[Expr, int], Identity | None] = {}
+
+    # -- a definition read from right to left -----------------------------------------------
+
+    @cached_property
+    def sums(self) -> tuple[Fold, ...]:
+        """Σ = value, from each definition whose right side holds just one sum."""
+        return tuple(f for e in self.op.equations if (f := _sum_fold(e)) is not None)
+
+    @cached_property
+    def atoms(self) -> tuple[Fold, ...]:
+        """f(…) = t, from each definition that is one function or root of something."""
+        return tuple(
+            Fold(e.expr, e.target.indices, e.target, e.name)
+            for e in self.op.equations
+            if isinstance(e.expr, Elementwise) or (isinstance(e.expr, Pow) and not e.expr.exp.is_Integer)
+        )
+
+    @cached_property
+    def fold(self) -> Law:
+        """The law that calls what a definition has named by its name: exp(x-m) is e again."""
+        return Law("recognise a definition", r"f(\ldots) = t", self._fold)
+
+    def _fold(self, expr: Expr) -> Expr | None:
+        for fold in self.atoms:
+            if isinstance(fold.pattern, Pow):
+                found = _power_of(fold, expr)
+            else:
+                mapping = match(fold.pattern, fold.letters, expr)
+                found = None if mapping is None else rename(fold.value, mapping)
+            if found is not None:
+                return found
+        return None
+
+    # -- the search -------------------------------------------------------------------------
+
+    def reduce(self, total: Contraction) -> Identity | None:
+        """The sum without a sum, if the definitions give it."""
+        if holds_gradient(total):
+            return None  # a gradient is arbitrary: no definition says anything about it
+        for depth in range(_DEPTH + 1):
+            found = self._attempt(total, depth)
+            if found is not None:
+                return found
+        return None
+
+    def _attempt(self, total: Contraction, depth: int) -> Identity | None:
+        key = (total, depth)
+        if key not in self._known:
+            if len(self._known) >= _MOST_SUMS:
+                return None
+            self._known[key] = None  # a sum is no help in its own proof
+            self._known[key] = self._named(total) or (self._opened(total, depth) if depth else None)
+        return self._known[key]
+
+    def _named(self, total: Contraction) -> Identity | None:
+        """(a) The sum of some definition."""
+        for fold in self.sums:
+            mapping = match(fold.pattern, fold.letters, total)
+            if mapping is not None:
+                value = rename(fold.value, mapping)
+                return Identity(total, value, (Step(f"definition of {fold.name}", "", total, value),))
+        return None
+
+    def _opened(self, total: Contraction, depth: int) -> Identity | None:
+        """(b) One factor by its definition, and what then follows for the sums that come out."""
+        for name, opened in self._openings(total):
+            chain = Chain(total, total)
+            chain.record(f"definition of {name}", "", opened)
+            chain.run(EXPANDING)
+            try:
+                right = self._without_sums(chain, depth - 1)
+            except TooLarge:
+                continue
+            if right is not None:
+                return Identity(total, right, tuple(chain.steps))
+        return None
+
+    def _openings(self, total: Contraction) -> Iterator[tuple[str, Expr]]:
+        body, dummies = total.open()
+        components = sorted(body.atoms(Component), key=lambda c: (-c.tensor.rank, str(c)))
+        for component in components:
+            equation = self.op.definitions.get(component.tensor)
+            if equation is not None and set(component.indices) & set(dummies):
+                inside = instantiate(equation, component)
+                yield equation.name, Contraction(body.xreplace({component: inside}), *dummies)
+
+    def _without_sums(self, chain: Chain, depth: int) -> Expr | None:
+        """The chain's end with every sum replaced by what is known of it; None if one is left."""
+        form = normal(chain.expr)
+        known: dict[Expr, Expr] = {}
+        for total in outer_sums(form):
+            found = self._attempt(total, depth)
+            if found is None:
+                return None
+            known[total] = found.right
+        visible = {t: self._attempt(t, depth) for t in outer_sums(chain.expr)}
+        replaced = chain.expr.xreplace({t: i.right for t, i in visible.items() if i is not None})
+        chain.record("definitions and counts", "", Chain(replaced, replaced).expr)
+        chain.apply(COUNT)
+        right = normal(form.xreplace(known))
+        chain.record("collect", "", right)
+        return right if not outer_sums(right) else None
+
+
+def instantiate(equation: Equation, component: Component) -> Expr:
+    """The right side of a definition, for the indices of one component."""
+    return rename(equation.expr, dict(zip(equation.target.indices, component.indices, strict=True)))
+
+
+def outer_sums(expr: Expr) -> list[Contraction]:
+    """The contractions of an expression that stand inside no other, in SymPy's order."""
+    if isinstance(expr, Contraction):
+        return [expr]
+    found = [c for a in expr.args for c in outer_sums(a)]
+    return list(dict.fromkeys(found))
+
+
+def _sum_fold(equation: Equation) -> Fold | None:
+    """From t = c Σ + rest: Σ = (t - rest) / c, if the sum carries all letters of t."""
+    try:
+        terms = Add.make_args(normal(equation.expr))
+    except TooLarge:
+        return None
+    summed = [t for t in terms if outer_sums(t)]
+    if len(summed) != 1:
+        return None
+    sums = [f for f in Mul.make_args(summed[0]) if isinstance(f, Contraction)]
+    rest = Mul(*(f for f in Mul.make_args(summed[0]) if not isinstance(f, Contraction)))
+    if len(sums) != 1 or outer_sums(rest):
+        return None
+    value = (equation.target - Add(*(t for t in terms if t is not summed[0]))) / rest
+    letters = tuple(free_indices(sums[0]))
+    if not set(equation.target.indices) <= set(letters):
+        return None
+    return Fold(sums[0], letters, value, equation.name)
+
+
+def _power_of(fold: Fold, expr: Expr) -> Expr | None:
+    """With t = u^a: u^b is t^(b/a), where that is a whole power."""
+    if not isinstance(expr, Pow) or expr.exp.is_Integer:
+        return None
+    ratio = expr.exp / fold.pattern.exp
+    mapping = match(fold.pattern.base, fold.letters, expr.base)
+    if mapping is None or not isinstance(ratio, Rational) or not ratio.is_Integer:
+        return None
+    return Pow(rename(fold.value, mapping), ratio)

@@ -1,0 +1,163 @@
+"""The laws that keep the shape a person wrote: deltas contract, sums are linear, ones count.
+
+Each acts on one node and knows nothing of the rest; `rewrite` applies them. A sum of plain
+quantities such as (x - m) is never multiplied out: that would lose accuracy, and no step needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+
+from sympy import Add, Expr, KroneckerDelta, Mul
+
+from derive.notation.nodes import Contraction, Index, free_indices
+from derive.notation.op import holds_gradient
+from derive.rewrite import Law
+from derive.simplify.normal import connected
+
+
+def _distribute(wanted: Callable[[Expr], bool]) -> Callable[[Expr], Expr | None]:
+    """a (b + c) = ab + ac for the sums that are `wanted`."""
+
+    def apply(expr: Expr) -> Expr | None:
+        if not isinstance(expr, Mul):
+            return None
+        sums = [f for f in expr.args if isinstance(f, Add) and wanted(f)]
+        if not sums:
+            return None
+        rest = Mul(*(f for f in expr.args if f not in sums))
+        return Add(*reduce(lambda left, s: [a * b for a in left for b in s.args], sums, [rest]))
+
+    return apply
+
+
+def _linear(wanted: Callable[[Expr], bool]) -> Callable[[Expr], Expr | None]:
+    """Σ (a + b) = Σ a + Σ b for the sums that are `wanted`."""
+
+    def apply(expr: Expr) -> Expr | None:
+        if not isinstance(expr, Contraction) or not isinstance(expr.body, Add) or not wanted(expr.body):
+            return None
+        body, dummies = expr.open()
+        return Add(*(Contraction(term, *dummies) for term in body.args))
+
+    return apply
+
+
+def _holds_delta(expr: Expr) -> bool:
+    return bool(expr.atoms(KroneckerDelta))
+
+
+def _contract(expr: Expr) -> Expr | None:
+    if not isinstance(expr, Contraction):
+        return None
+    body, dummies = expr.open()
+    left = list(dummies)
+    while (found := _bound_delta(body, left)) is not None:
+        factor, drop, keep = found
+        body = Mul(*(f for f in Mul.make_args(body) if f != factor)).xreplace({drop: keep})
+        left.remove(drop)
+    return Contraction(body, *left) if len(left) < len(dummies) else None
+
+
+def _bound_delta(body: Expr, dummies: list[Index]) -> tuple[Expr, Index, Index] | None:
+    for factor in Mul.make_args(body):
+        if isinstance(factor, KroneckerDelta):
+            i, j = factor.args
+            if i in dummies or j in dummies:
+                return (factor, i, j) if i in dummies else (factor, j, i)
+    return None
+
+
+def _count(expr: Expr) -> Expr | None:
+    if not isinstance(expr, Contraction):
+        return None
+    body, dummies = expr.open()
+    unused = [d for d in dummies if d not in body.free_symbols]
+    if not unused:
+        return None
+    return Mul(*(d.size for d in unused), Contraction(body, *(d for d in dummies if d not in unused)))
+
+
+def _outside(expr: Expr) -> Expr | None:
+    if not isinstance(expr, Contraction) or not isinstance(expr.body, Mul):
+        return None
+    body, dummies = expr.open()
+    carried = {f: [i for i in free_indices(f) if i in dummies] for f in body.args}
+    groups = connected([[d] for d in dummies] + list(carried.values()))
+    outside = [f for f in body.args if not carried[f]]
+    if not outside and len(groups) == 1:
+        return None
+    sums = [
+        Contraction(
+            Mul(*(f for f in body.args if carried[f] and carried[f][0] in group)),
+            *sorted(group, key=lambda i: i.rank),
+        )
+        for group in groups
+    ]
+    return Mul(*outside, *sums)
+
+
+
+
+DISTRIBUTE_DELTAS = Law(
+    "distribute over the sum",
+    r"a\,(b + c) = a\,b + a\,c",
+    _distribute(_holds_delta),
+    ("x[b]*(y[b]*delta[b,p] + z[b]*delta[b,p])", "x[b]*y[b]*delta[b,p] + x[b]*z[b]*delta[b,p]"),
+)
+DISTRIBUTE_GRADIENTS = Law(
+    "distribute over the sum",
+    r"a\,(b + c) = a\,b + a\,c",
+    _distribute(holds_gradient),
+    ("x[b]*(dy[b] + dz[b])", "x[b]*dy[b] + x[b]*dz[b]"),
+)
+DISTRIBUTE = Law(
+    "distribute over the sum",
+    r"a\,(b + c) = a\,b + a\,c",
+    _distribute(lambda s: True),
+    ("x[b]*(y[b] + z[b])", "x[b]*y[b] + x[b]*z[b]"),
+)
+LINEAR_IN_DELTAS = Law(
+    "a sum over an index is linear",
+    r"\mathbf{1}_{h}\,(a_{h} + b_{h}) = \mathbf{1}_{h} a_{h} + \mathbf{1}_{h} b_{h}",
+    _linear(_holds_delta),
+    ("1[h]*(x[b,h]*delta[h,q] + y[b,h]*delta[h,q])", "1[h]*x[b,h]*delta[h,q] + 1[h]*y[b,h]*delta[h,q]"),
+)
+LINEAR_IN_GRADIENTS = Law(
+    "a sum over an index is linear",
+    r"\mathbf{1}_{h}\,(a_{h} + b_{h}) = \mathbf{1}_{h} a_{h} + \mathbf{1}_{h} b_{h}",
+    _linear(holds_gradient),
+    ("1[h]*(dx[b,h] + dy[b,h])", "1[h]*dx[b,h] + 1[h]*dy[b,h]"),
+)
+LINEAR = Law(
+    "a sum over an index is linear",
+    r"\mathbf{1}_{h}\,(a_{h} + b_{h}) = \mathbf{1}_{h} a_{h} + \mathbf{1}_{h} b_{h}",
+    _linear(lambda s: True),
+    ("1[h]*(x[b,h] + y[b,h])", "1[h]*x[b,h] + 1[h]*y[b,h]"),
+)
+CONTRACT = Law(
+    "contract the delta",
+    r"a_{h}\,\delta_{h q} = a_{q}",
+    _contract,
+    ("x[b,h]*delta[h,q]", "x[b,q]"),
+)
+COUNT = Law(
+    "ones count",
+    r"\mathbf{1}_{h} \mathbf{1}_{h} = H",
+    _count,
+    ("1[h]*1[h]*m[b]", "H*m[b]"),
+)
+OUTSIDE = Law(
+    "what does not carry the index stands outside the sum",
+    r"\mathbf{1}_{h}\,(a\,b_{h}) = a\,(\mathbf{1}_{h} b_{h})",
+    _outside,
+    ("1[h]*(m[b]*x[b,h])", "m[b]*(1[h]*x[b,h])"),
+    silent=True,
+)
+
+# The order in which a derivation meets them.
+CONTRACTING = (DISTRIBUTE_DELTAS, LINEAR_IN_DELTAS, CONTRACT, COUNT, OUTSIDE)
+COLLECTING = (DISTRIBUTE_GRADIENTS, LINEAR_IN_GRADIENTS, OUTSIDE, COUNT)
+EXPANDING = (DISTRIBUTE, LINEAR, OUTSIDE)
+LAWS = (*CONTRACTING, *COLLECTING[:2], *EXPANDING[:2])
