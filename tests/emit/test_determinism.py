@@ -1,0 +1,32 @@
+"""The same bytes for every hash seed, from every folder, through a link and back."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.skipif(not find_spec("derive.emit.backends"), reason="no backends yet")
+
+
+def generated(folder: Path, seed: str) -> dict[str, bytes]:
+    """What a process with that hash seed writes, started in that folder."""
+    folder.mkdir()
+    environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "derive", "-q", "generate", "layer_norm", "--out", "gen"]
+    subprocess.run(command, cwd=folder, env=environment, check=True)
+    files = (path for path in sorted((folder / "gen").rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def test_the_bytes_depend_on_nothing_but_the_inputs(tmp_path: Path) -> None:
+    first, second = (generated(tmp_path / seed, seed) for seed in ("0", "1"))
+    assert len(first) == 4
+    assert first == second
+    assert all(b"\r" not in data and str(tmp_path).encode() not in data for data in first.values())
