@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,12 @@ def overview() -> list[tuple[str, str, str, str]]:
     backends = " ".join(backend.name for backend in choose_backends((), config))
     found = [*targets(catalogue()), *(targets((), config) if config.ops else ())]
     ops = {target.argument + target.op.name: target.op for target in found}.values()
-    return [(op.name, op.title[0] if op.title else "", kernel_class(op), backends) for op in ops]
+    return [(op.name, _headline(op.title), kernel_class(op), backends) for op in ops]
+
+
+def _headline(title: Sequence[str]) -> str:
+    """The first clause of a title, without its sources."""
+    return re.split(r"[.;]\s", " ".join(title) + " ")[0].strip()
 
 
 def derivations(target: str) -> list[Derivation]:
@@ -73,11 +79,14 @@ def verdicts(
     names: Sequence[str], backends: Sequence[str], progress: Progress = iter
 ) -> list[Verdict]:
     """Every check of every op, for each backend that can be run."""
+    from derive.emit.module import ready_triton
     from derive.verify.run import verify
 
     chosen = [b for b in choose_backends(backends, read_config()) if b.suffix == ".py"]
     if not chosen:
         raise DeriveError("none of these backends can be run")
+    if "triton" in [backend.name for backend in chosen]:
+        ready_triton()  # before anything else imports triton
     pairs = [(target.op, backend.name) for target in targets(names) for backend in chosen]
     return [Verdict(op.name, name, verify(op, name)) for op, name in progress(pairs)]
 

@@ -27,7 +27,9 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], color: bool | Non
     from rich.text import Text
 
     console = Console(force_terminal=color, no_color=None if color is None else not color)
-    grid = Table(*heads, box=box.SIMPLE_HEAD, pad_edge=False)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for head in heads:
+        grid.add_column(head, overflow="fold")  # a name may be broken, never cut off
     for row in rows:
         grid.add_row(*(Text(clean(cell)) for cell in row))
     if not console.is_terminal:

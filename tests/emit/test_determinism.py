@@ -12,7 +12,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.skipif(not find_spec("derive.emit.backends"), reason="no backends yet")
+ENGINE = ("backends", "document", "triton_module")
+pytestmark = pytest.mark.skipif(
+    not all(find_spec(f"derive.emit.{name}") for name in ENGINE), reason="no engine yet"
+)
 
 
 def generated(folder: Path, seed: str) -> dict[str, bytes]:
