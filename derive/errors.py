@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from derive.codes import CODES
+
+__all__ = ["CODES", "DeriveError", "Diagnostic", "Report", "SourceError", "Span", "render"]
+
 
 class Span(NamedTuple):
     """Where a piece of source text stands: line and columns count from 1, the end is exclusive."""
@@ -28,7 +32,7 @@ class Diagnostic:
 
 
 class DeriveError(Exception):
-    """Input that is refused: an op file, an equation, an option. Ends a command with exit code 2."""
+    """Input that is refused: an op file, an equation, an option. Commands end with exit code 2."""
 
 
 class SourceError(DeriveError):
@@ -39,16 +43,27 @@ class SourceError(DeriveError):
         super().__init__("\n\n".join(render(d) for d in diagnostics))
 
 
+_WIDTH, _BEFORE = 100, 60  # of a long source line, what is shown, and how much before the mark
+
+
+def _printable(text: str) -> str:
+    """Control and format characters shown as such, so that no message can mislead."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def render(diagnostic: Diagnostic) -> str:
     """The refusal as a person reads it: place, message, source line, carets, help."""
     d = diagnostic
     where = f"{d.path or '<text>'}:{d.span.line}:{d.span.column}"
     last = d.span.end_column if d.span.end_line == d.span.line else len(d.source) + 1
     margin = str(d.span.line)
+    cut = max(0, d.span.column - 1 - _BEFORE) if len(d.source) > _WIDTH else 0
+    source = d.source[cut : cut + _WIDTH].replace("\t", " ")
+    mark = "^" * max(1, min(last - d.span.column, cut + _WIDTH - d.span.column + 1))
     lines = [
         f"{where}: {d.code} {d.message}",
-        f"{margin} | {d.source}",
-        f"{' ' * len(margin)} | {' ' * (d.span.column - 1)}{'^' * max(1, last - d.span.column)}",
+        f"{margin} | {_printable(source)}",
+        f"{' ' * len(margin)} | {' ' * (d.span.column - 1 - cut)}{mark}",
     ]
     return "\n".join(lines + ([f"help: {d.help}"] if d.help else []))
 
@@ -70,7 +85,8 @@ class Report:
             return
         source = self.lines[span.line - 1] if span.line <= len(self.lines) else ""
         self.found.append(Diagnostic(code, message, span, remedy, self.path, source))
-        if len(self.found) > MOST_DIAGNOSTICS:
+        if len(self.found) == MOST_DIAGNOSTICS:
+            self.found.append(Diagnostic("E409", "more errors than are shown", span, "", self.path))
             raise self.error()
 
     def nested(self, span: Span) -> None:

@@ -54,8 +54,12 @@ def sum_is_small(terms: Iterable[Expr]) -> bool:
 
 def is_imaginary(number: Expr) -> bool:
     """Is this a number, and not a real one?"""
-    return bool(number.is_number and number.is_comparable is False and not number.is_extended_real
-                and number.is_extended_real is not None)
+    return bool(
+        number.is_number
+        and number.is_comparable is False
+        and not number.is_extended_real
+        and number.is_extended_real is not None
+    )
 
 
 def _factors(expr: Expr) -> tuple[Expr, ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import factorial
 
-from sympy import Add, Expr, I, Integer, Mul, Pow, Rational, nan, oo, pi, zoo
+from sympy import Add, Expr, Integer, Mul, Pow, Rational, nan, oo, pi, zoo
 
 from derive.errors import Report, Span
 from derive.notation import arithmetic
@@ -14,6 +15,13 @@ from derive.notation.functions import POWERS, call
 from derive.notation.indices import Indices
 from derive.notation.nodes import Component, Contraction, Index, Partial, delta
 from derive.notation.scope import Scope
+
+
+@dataclass
+class Labour:
+    """What work a file may cause: sums in tens of microseconds. Layer norm takes 30 of these."""
+
+    left: int = 25_000
 
 
 class Refused(Exception):
@@ -29,30 +37,56 @@ class Builder:
     placed: Indices
     report: Report
 
+    def whole(self, node: t.Node, labour: Labour) -> Expr:
+        """The expression of a side of an equation; `Refused` if its sums would take too long."""
+        labour.left -= self._labour(node)
+        if labour.left < 0:
+            self._refuse("E408", node.span, "too many sums for one expression", "name parts of it")
+        return self.build(node)
+
+    def _labour(self, node: t.Node) -> int:
+        """The work of naming the dummies: of each sum, their orders times its size."""
+        labour = 0
+        for part in t.walk(node):
+            bound = part.letters if isinstance(part, t.Reduction) else ()
+            dummies = len(bound) or len(self.placed.sums.get(part, ()))
+            if dummies:
+                labour += factorial(min(dummies, 5)) * sum(1 for _ in t.walk(part))
+        return labour
+
     def build(self, node: t.Node) -> Expr:
-        """The expression; `Refused` if it has no real value or one too large."""
+        """The expression of a node; `Refused` if it has no real value or one too large."""
+        if isinstance(node, t.Leaf):
+            return self._summed(node, self._leaf(node))
         match node:
-            case t.Number():
-                return Rational(node.value.numerator, node.value.denominator)
-            case t.Ones():
-                return self._summed(node, Integer(1))
-            case t.Reference():
-                return self._summed(node, self._reference(node))
-            case t.Delta():
-                return self._summed(node, delta(*self._indices(node.letters)))
-            case t.Jacobian():
-                return self._summed(node, Partial(self._component(node.of), self._component(node.wrt)))
             case t.Sum():
                 return self._sum(node)
             case t.Product():
                 return self._product(node)
             case t.Power():
                 return self._power(node, self.build(node.base), self.build(node.exponent))
+        return self._other(node)
+
+    def _other(self, node: t.Node) -> Expr:
+        match node:
+            case t.Number():
+                return Rational(node.value.numerator, node.value.denominator)
             case t.Reduction():
                 return self._reduction(node)
             case t.Call():
                 return self._call(node)
         raise AssertionError(node)
+
+    def _leaf(self, node: t.Leaf) -> Expr:
+        match node:
+            case t.Ones():
+                return Integer(1)
+            case t.Reference():
+                return self._reference(node)
+            case t.Delta():
+                return delta(*self._indices(node.letters))
+            case t.Jacobian():
+                return Partial(self._component(node.of), self._component(node.wrt))
 
     def _indices(self, letters: tuple[t.Letter, ...]) -> list[Index]:
         return [self.letters[letter.name] for letter in letters]
@@ -97,7 +131,9 @@ class Builder:
                 groups = _joined(groups, set(carried), Integer(1))
         for letters, factors in groups:
             order = sorted(letters, key=self.placed.order)
-            outside.append(Contraction(self._times(factors, node.span), *(self.letters[k] for k in order)))
+            outside.append(
+                Contraction(self._times(factors, node.span), *(self.letters[k] for k in order))
+            )
         return self._real(self._times(outside, node.span), node.span)
 
     def _power(self, node: t.Node, base: Expr, exponent: Expr) -> Expr:
@@ -150,6 +186,3 @@ def _joined(
             apart.append(group)
     joined[1].append(factor)
     return [*apart, joined]
-
-
-__all__ = ["Builder", "I", "Refused"]

@@ -84,7 +84,8 @@ class Indices:
         """How many factors contain each letter; a component that repeats it counts as two."""
         count: Counter[str] = Counter()
         for factor in node.parts:
-            count.update(_count(factor) if isinstance(factor, t.Leaf) else self.alone(factor).free)
+            leaf = isinstance(factor, t.Leaf)
+            count.update(_count(factor) if leaf else self.alone(factor).free.keys())
         return count
 
     # -- from the root down: where each letter is summed ---------------------------------------
@@ -112,7 +113,7 @@ class Indices:
                 self.report.add(
                     "E301",
                     letter.span,
-                    f"the index `{letter.name}` is neither on the left side nor repeated in a product",
+                    f"the index `{letter.name}` is neither on the left nor repeated in a product",
                     f"multiply by `1[{letter.name}]` to sum over `{letter.name}`",
                 )
         number = not isinstance(node, t.Jacobian) and not (
@@ -124,10 +125,12 @@ class Indices:
         summed = {k for k, n in self._counted(node).items() if n > 1} - bound
         for letter in sorted(summed, key=self.order):
             self._refuse_two_sums(node, letter)
-        self._refuse_rebound(node)
+        self._refuse_rebound(node, bound | summed)
         self._sum_at(node, summed)
         shapes = [self.place(p, bound | summed) for p in node.parts]
-        return Shape(_NONE.union(*(s.indices for s in shapes)) - summed, all(s.number for s in shapes))
+        return Shape(
+            _NONE.union(*(s.indices for s in shapes)) - summed, all(s.number for s in shapes)
+        )
 
     def _sum_at(self, node: t.Node, letters: Collection[str]) -> None:
         if letters:
@@ -139,8 +142,8 @@ class Indices:
         if len(holders) > 1 and not any(self.alone(p).free[letter] for p in holders):
             self._refuse_reuse(holders[1], letter)
 
-    def _refuse_rebound(self, node: t.Product) -> None:
-        """Rule 4: a letter that `sum[…]` binds in one factor is used in another."""
+    def _refuse_rebound(self, node: t.Product, around: Letters) -> None:
+        """Rule 4: a letter that `sum[…]` binds in one factor is used in another factor."""
         if not self.alone(node).bound:
             return
         seen: set[str] = set()
@@ -148,7 +151,7 @@ class Indices:
         for factor in node.parts:
             alone = self.alone(factor)
             used = alone.bound | alone.free.keys()
-            for letter in sorted((used & bound) | (alone.bound & seen), key=self.order):
+            for letter in sorted(((used & bound) | (alone.bound & seen)) - around, key=self.order):
                 self._refuse_reuse(factor, letter)
             seen |= used
             bound |= alone.bound

@@ -1,4 +1,4 @@
-"""Physical lines to logical ones: comments blanked, lines continued inside brackets, titles kept."""
+"""Physical lines to logical ones: comments dropped, a line continued inside its brackets."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 from derive.errors import Report, Span
 
@@ -23,6 +24,15 @@ _BRACKET = re.compile(r"[()\[\]]")
 _CLOSES = {")": "(", "]": "["}
 
 
+class Positioned(Protocol):
+    """A piece of a parsed text, as lark marks it."""
+
+    line: Any  # each an int, or None where the end of the text is meant
+    column: Any
+    end_line: Any
+    end_column: Any
+
+
 @dataclass(frozen=True)
 class Line:
     """A logical line: `code` keeps the columns of the source, comments are blank."""
@@ -38,8 +48,42 @@ class Line:
         return " ".join(part.strip() for part in self.code.split("\n") if part.strip())
 
     @property
-    def words(self) -> list[str]:
-        return re.findall(r"[A-Za-z]\w*", self.code)
+    def span(self) -> Span:
+        """Its first physical line."""
+        row = self.code.lstrip("\n").split("\n")[0]
+        column = len(row) - len(row.lstrip()) + 1
+        return Span(self.first, column, self.first, len(row.rstrip()) + 1)
+
+    @property
+    def end(self) -> Span:
+        """The place behind its last character."""
+        rows = self.code.rstrip().split("\n")
+        last = self.first + len(rows) - 1
+        return Span(last, len(rows[-1]) + 1, last, len(rows[-1]) + 2)
+
+    def place(self, part: Positioned) -> Span:
+        """The span of a token or a subtree, whose lines count from the first of this one."""
+        first, column = part.line or 1, part.column or 1
+        end_line, end_column = part.end_line or first, part.end_column or column + 1
+        return Span(first + self.first - 1, column, end_line + self.first - 1, end_column)
+
+    @property
+    def defines(self) -> str:
+        """The name it would define, were it readable."""
+        match = re.match(r"\s*(?:solve\s+)?(\w*)", self.code)
+        return match[1] if match else ""
+
+
+class _Row(NamedTuple):
+    """What the search for the end of a logical line asks of a physical one."""
+
+    brackets: list[tuple[str, int]]  # each with its column
+    starts: bool  # does it begin an op or an equation, so that a bracket above was forgotten?
+
+
+def _row(code: str) -> _Row:
+    starts = bool(_NEXT_OP.match(code) or _NEXT_EQUATION.match(code))
+    return _Row([(m[0], m.start() + 1) for m in _BRACKET.finditer(code)], starts)
 
 
 def physical(text: str) -> list[str]:
@@ -51,9 +95,10 @@ def logical(lines: list[str], report: Report) -> Iterator[Line]:
     """The logical lines that are not blank."""
     odd = {number for number, line in enumerate(lines, 1) if _refuse_odd(line, number, report)}
     codes = [line.partition("#")[0] for line in lines]
+    rows = [_row(code) for code in codes]
     at = 0
     while at < len(codes):
-        last, good = _extent(codes, at, report)
+        last, good = _extent(rows, at, report)
         code = "\n".join(codes[at : last + 1])
         if code.strip():
             good = good and odd.isdisjoint(range(at + 1, last + 2))
@@ -61,15 +106,15 @@ def logical(lines: list[str], report: Report) -> Iterator[Line]:
         at = last + 1
 
 
-def _extent(codes: list[str], first: int, report: Report) -> tuple[int, bool]:
-    """The last physical line of the logical line that starts on `first`; were its brackets right?"""
+def _extent(rows: list[_Row], first: int, report: Report) -> tuple[int, bool]:
+    """The last physical line of the logical line from `first` on; were its brackets right?"""
     opened: list[tuple[str, Span]] = []
-    for at in range(first, len(codes)):
-        if at > first and _starts_anew(codes[at]):
+    for at in range(first, len(rows)):
+        if at > first and rows[at].starts:
             break
-        for match in _BRACKET.finditer(codes[at]):
-            place = Span(at + 1, match.start() + 1, at + 1, match.end() + 1)
-            if not _balance(match[0], place, opened, report):
+        for bracket, column in rows[at].brackets:
+            place = Span(at + 1, column, at + 1, column + 1)
+            if not _balance(bracket, place, opened, report):
                 return at, False
         if not opened:
             return at, True
@@ -78,17 +123,13 @@ def _extent(codes: list[str], first: int, report: Report) -> tuple[int, bool]:
     return first, False
 
 
-def _starts_anew(code: str) -> bool:
-    """Does this line begin an op or an equation, so that an open bracket above was forgotten?"""
-    return bool(_NEXT_OP.match(code) or _NEXT_EQUATION.match(code))
-
-
 def _balance(bracket: str, place: Span, opened: list[tuple[str, Span]], report: Report) -> bool:
     if bracket not in _CLOSES:
         opened.append((bracket, place))
-        if len(opened) > MOST_NESTED:
+        deep = len(opened) > MOST_NESTED + (bracket == "[")  # indices at the bottom are no level
+        if deep:
             report.nested(place)
-        return len(opened) <= MOST_NESTED
+        return not deep
     if not opened or opened[-1][0] != _CLOSES[bracket]:
         report.add("E103", place, f"the bracket `{bracket}` closes nothing", "open it or remove it")
         return False

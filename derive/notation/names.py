@@ -1,4 +1,4 @@
-"""What a name may be: reserved words, words of generated code, gradients; each refusal offers another."""
+"""What a name may be: no reserved word, none that generated code needs, no gradient's."""
 
 from __future__ import annotations
 
@@ -16,24 +16,30 @@ FUNCTION_WORDS = frozenset({*WORDS, *REDUCTIONS})
 RESERVED = FUNCTION_WORDS | {"delta", "where", "solve", "op", "pi"}
 
 # What generated files import, define or call; a tensor of this name would hide it.
-HIDDEN = frozenset(
-    """
-    torch tl triton ctx Tensor Function nn np numpy math functools typing Any autograd library
-    float int bool str bytes complex len range tuple list dict set zip map any all abs pow round
-    sum max min print repr object type super property isinstance staticmethod classmethod self cls
-    forward backward setup_context apply once_differentiable custom_op jit constexpr grid kernel
-    dtype device shape stride numel size grad eps_dtype pid program_id mask offs BLOCK num_warps
-    num_stages pytest slice iter next id hash open input eval exec compile vars globals locals
-    Ellipsis NotImplemented annotations
-    """.split()
-) - {"input", "size", "mask", "grid", "kernel", "shape", "id", "hash"}  # these hide nothing used
-_FILES = frozenset({"con", "prn", "aux", "nul", *(f"{p}{n}" for p in ("com", "lpt") for n in range(10))})
+HIDDEN = frozenset({
+    *("torch", "triton", "tl", "np", "numpy", "math", "functools", "typing", "Any"),
+    *("Tensor", "Function", "nn", "autograd", "library", "ctx", "self", "cls"),
+    *("forward", "backward", "setup_context", "apply", "custom_op", "jit", "constexpr", "grad"),
+    *("float", "int", "bool", "str", "bytes", "complex", "object", "type", "super", "property"),
+    *("len", "range", "tuple", "list", "dict", "set", "zip", "map", "any", "all", "iter", "next"),
+    *("sum", "max", "min", "abs", "pow", "round", "print", "repr", "open", "eval"),
+    *("exec", "compile", "annotations", "once_differentiable", "isinstance", "staticmethod"),
+    *("classmethod", "globals", "locals", "vars", "slice"),
+    *("dtype", "device", "BLOCK", "num_warps", "num_stages", "pid", "pytest"),
+})  # fmt: skip
+_FILES = frozenset(
+    {"con", "prn", "aux", "nul", *(f"{p}{n}" for p in ("com", "lpt") for n in range(10))}
+)
 
 
 def fault(name: str) -> tuple[str, str, str] | None:
     """Why a tensor, a scalar or an index may not have this name: code, message, remedy."""
     if not _NAME.fullmatch(name):
-        return "E204", f"`{name!r:.60}` is no name", "a name is an ASCII letter, then letters, digits, `_`"
+        return (
+            "E204",
+            f"`{repr(name)[1:60]}` is no name",
+            "a name is an ASCII letter, then letters, digits, `_`",
+        )
     if len(name) > MOST_LETTERS:
         return "E407", f"a name of {len(name)} letters", f"{MOST_LETTERS} at most"
     if name in RESERVED:
@@ -49,13 +55,17 @@ def tensor_fault(name: str) -> tuple[str, str, str] | None:
     """The same for a tensor, whose gradient takes a name too."""
     found, gradient = fault(name), f"d{name}"
     if found is None and (keyword.iskeyword(gradient) or gradient in HIDDEN | RESERVED):
-        return "E205", f"the gradient of `{name}` would be called `{gradient}`, which is taken", _offer(name)
+        return (
+            "E205",
+            f"the gradient of `{name}` would be called `{gradient}`, which is taken",
+            _offer(name),
+        )
     return found
 
 
 def op_fault(name: str) -> tuple[str, str, str] | None:
     """The same for an op, which names a Python function and a file."""
-    if name in FUNCTION_WORDS - HIDDEN or (name in HIDDEN and name in WORDS and False):
+    if name in FUNCTION_WORDS - HIDDEN:
         return None  # an op may be called `relu`: it stands in no expression
     if name.lower() in _FILES or name.lower() == "init":
         return "E204", f"`{name}` cannot name a file everywhere", _offer(name)

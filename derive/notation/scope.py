@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from derive.errors import Report
 from derive.notation import tree as t
 from derive.notation.functions import FUNCTIONS, POWERS, WORDS
+from derive.notation.grow import clipped
 from derive.notation.names import REDUCTIONS, nearest
 from derive.notation.nodes import Scalar, Tensor
 from derive.notation.sizes import Sizes
@@ -26,7 +27,7 @@ class Declared:
 
 @dataclass
 class Scope:
-    """The tensors defined so far, the scalars, the sizes; `later` are names defined further down."""
+    """The tensors defined so far, the scalars, the sizes; `later`: names defined further down."""
 
     sizes: Sizes
     tensors: dict[str, Declared] = field(default_factory=dict)
@@ -60,13 +61,15 @@ def _check_reference(node: t.Reference, scope: Scope, report: Report) -> bool:
     name = node.name
     scope.used.add(name)
     if name in scope.tensors:
-        _check_axes(node, scope.tensors[name], scope, report)
-    elif name in scope.lost:
+        return _check_axes(node, scope.tensors[name], scope, report)
+    if name in scope.lost:
         return False
-    elif name in scope.scalars or name == "pi" or scope.sizes.named(name):
+    if name in scope.scalars or name == "pi" or scope.sizes.named(name):
         if node.letters:
             what = "a size" if name not in scope.scalars and name != "pi" else "a number"
-            report.add("E304", node.span, f"`{name}` is {what} and carries no index", f"write `{name}`")
+            report.add(
+                "E304", node.span, f"`{name}` is {what} and carries no index", f"write `{name}`"
+            )
     else:
         _refuse_unknown(node, scope, report)
     return True
@@ -82,30 +85,35 @@ def _refuse_unknown(node: t.Reference, scope: Scope, report: Report) -> None:
     else:
         sizes = [letter.upper() for letter in scope.sizes.rank]
         known = nearest(name, [*scope.tensors, *scope.scalars, *sizes, "pi"])
-        report.add("E201", node.span, f"`{_clip(name)}` is not defined", known)
+        report.add("E201", node.span, f"`{clipped(name)}` is not defined", known)
 
 
-def _clip(name: str) -> str:
-    return name if len(name) <= 40 else name[:39] + "…"
-
-
-def _check_axes(node: t.Reference, declared: Declared, scope: Scope, report: Report) -> None:
+def _check_axes(node: t.Reference, declared: Declared, scope: Scope, report: Report) -> bool:
     wanted, given = len(declared.letters), len(node.letters)
     if wanted != given:
         axes = f"[{','.join(declared.letters)}]" if wanted else ""
-        report.add("E304", node.span, f"`{node.name}` has {wanted} {'index' if wanted == 1 else 'indices'}, not {given}",
-                   f"it was declared as `{node.name}{axes}`")
-        return
+        report.add(
+            "E304",
+            node.span,
+            f"`{node.name}` has {wanted} {'index' if wanted == 1 else 'indices'}, not {given}",
+            f"it was declared as `{node.name}{axes}`",
+        )
+        return False
     for letter, axis in zip(node.letters, declared.letters, strict=True):
         _agree(letter, axis, scope, report)
+    return True
 
 
 def _agree(letter: t.Letter, axis: str, scope: Scope, report: Report) -> None:
     sizes = scope.sizes
     if not sizes.agree(letter.name, axis):
         here, own = sizes.first(axis).upper(), sizes.first(letter.name).upper()
-        report.add("E305", letter.span, f"the index `{letter.name}` has the size {own}, but runs here over an axis of size {here}",
-                   "use another letter; `delta` or one letter in the header makes two sizes equal")
+        report.add(
+            "E305",
+            letter.span,
+            f"the index `{letter.name}` has size {own}, but runs here over an axis of size {here}",
+            "use another letter; `delta` or one letter in the header makes two sizes equal",
+        )
 
 
 def _check_jacobian(node: t.Jacobian, scope: Scope, report: Report) -> None:
@@ -126,24 +134,23 @@ def _check_call(node: t.Call, report: Report) -> None:
     elif name in ("sum", "mean"):
         report.add("E114", node.span, f"`{name}` needs the index it binds", f"write `{name}[h](…)`")
     elif name not in ARITIES:
-        report.add("E202", node.span, f"there is no function `{_clip(name)}`", nearest(name, [*ARITIES, *REDUCTIONS]))
+        report.add(
+            "E202",
+            node.span,
+            f"there is no function `{clipped(name)}`",
+            nearest(name, [*ARITIES, *REDUCTIONS]),
+        )
     elif count != ARITIES[name]:
         plural = "argument" if ARITIES[name] == 1 else "arguments"
         report.add("E114", node.span, f"`{name}` takes {ARITIES[name]} {plural}, not {count}", "")
 
 
-def letters_of(node: t.Node) -> list[str]:
+def letters_of(node: t.Node) -> list[t.Letter]:
     """The letters of an expression in the order of the source."""
-    found: list[str] = []
-    for part in t.walk(node):
-        found.extend(letter.name for letter in getattr(part, "letters", ()))
-    return found
+    return [letter for part in t.walk(node) for letter in getattr(part, "letters", ())]
 
 
 def deltas_of(node: t.Node) -> list[tuple[str, str]]:
     """The pairs of letters whose sizes a `delta` makes equal."""
     pairs = [p.letters for p in t.walk(node) if isinstance(p, t.Delta) and len(p.letters) == 2]
     return [(one.name, other.name) for one, other in pairs]
-
-
-Symbols = Mapping[str, Declared]

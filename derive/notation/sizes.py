@@ -1,4 +1,4 @@
-"""Which letters have the same size: sets of letters, joined by `delta` and by the axes they run over."""
+"""Which letters have the same size: sets of them, joined by `delta` and by the axes they share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from derive.notation.nodes import Index, Size
 
 
 class Sizes:
-    """Letters in order of appearance, in sets of equal size; a set is called by its first letter."""
+    """Letters in order of appearance, in sets of equal size; the first letter names a set."""
 
     def __init__(self, letters: Iterable[str], declared: Collection[str]) -> None:
         self.rank: dict[str, int] = {letter: k for k, letter in enumerate(dict.fromkeys(letters))}

@@ -11,7 +11,7 @@ from sympy.core.parameters import distribute
 from derive.errors import Report, Span
 from derive.notation import names
 from derive.notation import tree as t
-from derive.notation.build import Builder, Refused
+from derive.notation.build import Builder, Labour, Refused
 from derive.notation.indices import Indices
 from derive.notation.lines import logical, physical
 from derive.notation.nodes import Index
@@ -55,7 +55,7 @@ class _Reader:
         self.sides, self.report = sides, report
         known = {i.name: i for i in op.letters}
         self.op, self.known = op, known
-        letters = [k for side in sides for k in letters_of(side)]
+        letters = [k.name for side in sides for k in letters_of(side)]
         self.scope = Scope(of_indices(known, letters), jacobians=True)
         self.indices = Indices(self.scope.is_tensor, self.scope.sizes.rank.__getitem__, report)
 
@@ -80,15 +80,19 @@ class _Reader:
 
     def _check_letters(self) -> None:
         for side in self.sides:
-            for part in t.walk(side):
-                for letter in getattr(part, "letters", ()):
-                    self._check_letter(letter)
+            for letter in letters_of(side):
+                self._check_letter(letter)
 
     def _check_letter(self, letter: t.Letter) -> None:
         if fault := names.fault(letter.name):
             self.report.add(fault[0], letter.span, *fault[1:])
         elif not self.scope.sizes.is_known(letter.name):
-            self.report.add("E311", letter.span, f"the index `{letter.name}` has no size: it runs over no axis", "")
+            self.report.add(
+                "E311",
+                letter.span,
+                f"the index `{letter.name}` has no size: it runs over no axis",
+                "",
+            )
 
     def _free(self) -> frozenset[str]:
         """The indices of a left side that is one component, else those no side would sum."""
@@ -120,17 +124,21 @@ class _Reader:
         shape = self.indices.place(side, free)
         lacking = free - shape.indices
         if lacking and not shape.exempt:
-            self.report.add("E313", side.span, f"this side lacks {self.indices.listed(lacking)} of the other",
-                            f"multiply by `{self.indices.ones(lacking)}`")
+            self.report.add(
+                "E313",
+                side.span,
+                f"this side lacks {self.indices.listed(lacking)} of the other",
+                f"multiply by `{self.indices.ones(lacking)}`",
+            )
 
     def _build(self, free: frozenset[str], text: str) -> Statement:
         letters = self.scope.sizes.indices() | self.known
         builder = Builder(self.scope, letters, self.indices, self.report)
-        sides = []
+        sides, labour = [], Labour()
         with distribute(False):
             for side in self.sides:
                 try:
-                    sides.append(builder.build(side))
+                    sides.append(builder.whole(side, labour))
                 except Refused:
                     continue
         self.report.check()

@@ -1,0 +1,380 @@
+"""The table of errors: what each code means, an example that gives it, and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_HEAD = "op f(x[b,h]) -> y[b,h]\n"
+_ROW = "op f(x[b,h]) -> y[b]\n"
+
+
+@dataclass(frozen=True)
+class Code:
+    """A kind of refusal. The example is an op file, or with `statement` an op and a statement."""
+
+    code: str
+    title: str
+    explanation: str
+    remedy: str
+    example: str
+    statement: str = ""
+
+
+ROWS = (
+    # 1xx: the line cannot be read
+    Code(
+        "E101", "unexpected word or sign",
+        "The line is well formed up to the mark; what stands there cannot follow.",
+        "Compare with the grammar: `name[i,j] = expression`.",
+        _HEAD + "y[b,h] = x[b,h] * / 2\n",
+    ),
+    Code(
+        "E102", "line ends too early",
+        "The line stops where a factor, a bracket or a name must follow. Inside brackets a line "
+        "may be continued on the next; outside it may not.",
+        "Finish the line, or put brackets around what is to be continued.",
+        _HEAD + "y[b,h] = x[b,h] +\n",
+    ),
+    Code(
+        "E103", "unbalanced brackets",
+        "A bracket is opened and never closed, or closed and never opened.",
+        "Close each `(` by `)` and each `[` by `]`.",
+        _HEAD + "y[b,h] = (x[b,h]\n",
+    ),
+    Code(
+        "E104", "missing operator",
+        "Two factors stand side by side. Multiplication is always written.",
+        "Write `*` between factors.",
+        _HEAD + "y[b,h] = 2 x[b,h]\n",
+    ),
+    Code(
+        "E105", "control or format character",
+        "Control characters and invisible format characters are refused everywhere, in comments "
+        "too: they can make a text look like another.",
+        "Remove the character.",
+        "# a\u202etitle\n" + _HEAD + "y[b,h] = x[b,h]\n",
+    ),
+    Code(
+        "E106", "character not of the language",
+        "Names are ASCII letters, digits and `_`; other letters that look like them are told by "
+        "their Unicode names. Comments may hold any letter.",
+        "Write Greek letters by name (`mu`), and `*`, `-`, `^2` for their typographic forms.",
+        _HEAD + "y[b,h] = \u0430 * x[b,h]\n",
+    ),
+    Code(
+        "E108", "line above the first op",
+        "Equations belong to the `op` line above them.",
+        "Begin with `op name(x[b,h]) -> y[b,h]`.",
+        "y[b] = x[b]\n",
+    ),
+    Code(
+        "E109", "no op",
+        "The file holds nothing but comments.",
+        "Write `op name(x[b,h]) -> y[b,h]` and its equations.",
+        "# to be written\n",
+    ),
+    Code(
+        "E110", "number with indices",
+        "The one-tensor is the only number that carries indices.",
+        "Write `2 * 1[h]`.",
+        _HEAD + "y[b,h] = x[b,h] + 2[b,h]\n",
+    ),
+    Code(
+        "E111", "not an index",
+        "An index is a small letter followed by small letters and digits.",
+        "Write `x[b,h]`; to pick one value of an index, multiply by a `delta` or an input.",
+        _HEAD + "y[b,h] = x[b,0] * 1[h]\n",
+    ),
+    Code(
+        "E112", "op without a tensor",
+        "The size of every index is that of an input's axis, so an op takes a tensor.",
+        "Declare an input before the `;`.",
+        "op f(; eps = 1) -> y\ny = eps\n",
+    ),
+    Code(
+        "E113", "not an equation",
+        "Each line below `op` defines one tensor.",
+        "Write `name[i] = expression`.",
+        _HEAD + "y[b,h]\n",
+    ),
+    Code(
+        "E114", "wrong arguments",
+        "A function has a fixed number of arguments; `sum` and `mean` bind indices and have one.",
+        "Write `exp(u)`, `max(a, b)`, `sum[h](u)`.",
+        _HEAD + "y[b,h] = max(x[b,h])\n",
+    ),
+    # 2xx: names
+    Code(
+        "E201", "unknown name",
+        "The name is no input, parameter, size or tensor defined above.",
+        "Declare it, define it, or mend its spelling.",
+        "op f(x[b]; eps = 1) -> y[b]\ny[b] = x[b] + epz + eps\n",
+    ),
+    Code(
+        "E202", "unknown function",
+        "Only the functions of the language may be called.",
+        "Mend the spelling, or write the function by means of others.",
+        _HEAD + "y[b,h] = expp(x[b,h])\n",
+    ),
+    Code(
+        "E203", "reserved word",
+        "The name is a word of the language.",
+        "Choose another name.",
+        "op f(exp[b]) -> y[b]\ny[b] = exp[b]\n",
+    ),
+    Code(
+        "E204", "name not usable in code",
+        "The name becomes a name of generated Python, where it is a keyword or would hide "
+        "something that the code needs; an op's name becomes that of a file too.",
+        "Choose another name.",
+        "op f(lambda[b]) -> y[b]\ny[b] = lambda[b]\n",
+    ),
+    Code(
+        "E205", "name of a gradient",
+        "The gradient of a tensor `x` is called `dx`, so nothing else may be.",
+        "Choose another name.",
+        "op f(x[b], dx[b]) -> y[b]\ny[b] = x[b] * dx[b]\n",
+    ),
+    Code(
+        "E206", "defined twice",
+        "A name is defined once, by the header or by an equation, and an output is listed once.",
+        "Choose another name for the second.",
+        _HEAD + "y[b,h] = x[b,h]\ny[b,h] = 2 * x[b,h]\n",
+    ),
+    Code(
+        "E207", "used before it is defined",
+        "Equations stand in the order in which they are computed; none defines itself.",
+        "Move the equation up.",
+        _HEAD + "y[b,h] = 2 * u[b,h]\nu[b,h] = x[b,h]\n",
+    ),
+    Code(
+        "E208", "never used",
+        "An input, parameter or tensor that nothing uses is a mistake as a rule.",
+        "Remove it, or make it an output.",
+        "op f(x[b], z[b]) -> y[b]\ny[b] = x[b]\n",
+    ),
+    Code(
+        "E209", "output not defined",
+        "Each output is defined by an equation; an input is no output.",
+        "Add the equation, or mend the name.",
+        "op f(x[b]) -> y[b], z[b]\ny[b] = x[b]\n",
+    ),
+    Code(
+        "E210", "name of a size",
+        "`H` is the size of the index `h`, so no tensor may be called `H` beside it.",
+        "Rename the tensor or the index.",
+        "op f(x[h], H[h]) -> y[h]\ny[h] = x[h] * H[h]\n",
+    ),
+    Code(
+        "E211", "two ops of one name",
+        "The name of an op is that of its files, so it is unique, capitals apart.",
+        "Rename one of them.",
+        (_HEAD + "y[b,h] = x[b,h]\n") * 2,
+    ),
+    # 3xx: indices
+    Code(
+        "E301", "index neither free nor summed",
+        "An index that is not on the left is summed over the outermost product in which at least "
+        "two factors contain it. Here only one factor does.",
+        "Multiply by `1[h]` to sum over `h`, or put `h` on the left.",
+        _ROW + "y[b] = 1/H * x[b,h]^2\n",
+    ),
+    Code(
+        "E302", "terms with different indices",
+        "All terms of a sum, and the arguments of `min` and `max`, have the same indices; numbers "
+        "and scalar parameters may be added to anything.",
+        "Broadcast by the one-tensor: `x[b,h] - 1[h]*m[b]`.",
+        "op f(x[b,h], m[b]) -> y[b,h]\ny[b,h] = x[b,h] - m[b]\n",
+    ),
+    Code(
+        "E303", "index of the left side missing",
+        "The right side does not carry an index of the left side.",
+        "Multiply by `1[b]` to broadcast.",
+        "op f(x[b,h]) -> y[b,h]\nm[b] = 1[h] * x[b,h]\ny[b,h] = m[b]\n",
+    ),
+    Code(
+        "E304", "wrong number of indices",
+        "A tensor has as many indices wherever it stands as where it is declared; sizes and "
+        "parameters have none.",
+        "Write one index for each axis.",
+        _HEAD + "y[b,h] = x[b] * 1[h]\n",
+    ),
+    Code(
+        "E305", "one index with two sizes",
+        "An index runs over axes of one size. Two letters of the header are two sizes.",
+        "Use another letter, or declare the sizes equal: one letter in the header, or a `delta`.",
+        "op f(x[b,h]) -> y[h,b]\ny[h,b] = x[h,b]\n",
+    ),
+    Code(
+        "E306", "brackets without an index",
+        "A one-tensor has an index; a tensor that has none is written bare.",
+        "Write `1` and `alpha`, without brackets.",
+        _HEAD + "y[b,h] = 1[] * x[b,h]\n",
+    ),
+    Code(
+        "E307", "index used for two sums",
+        "Each factor that contains the index would sum it by itself, so it is not clear whether "
+        "one sum is meant or two.",
+        "Write another letter in one of them, or `1[i]` in front for one sum over the product.",
+        "op f(x[i], z[i]) -> y\ny = sqrt(x[i]*x[i]) * sqrt(z[i]*z[i])\n",
+    ),
+    Code(
+        "E308", "repeated index in a definition",
+        "The indices of what is defined give its axes in order, so they are distinct.",
+        "Write `y[i,j] = delta[i,j] * …`.",
+        "op f(x[i]) -> y[i,j]\ny[i,i] = x[i]\n",
+    ),
+    Code(
+        "E309", "bound index in use",
+        "`sum[h](…)` binds a letter that nothing around it uses.",
+        "Bind another letter.",
+        _HEAD + "y[b,h] = x[b,h] * sum[h](x[b,h])\n",
+    ),
+    Code(
+        "E310", "bound index not carried",
+        "What is summed over an index carries it.",
+        "Multiply by `1[h]` to sum something constant.",
+        "op f(x[b], w[h]) -> y[b]\ny[b] = sum[h](x[b]) * sum[k](w[k])\n",
+    ),
+    Code(
+        "E311", "index without a size",
+        "The size of every index is that of an input's axis; no component with such an axis "
+        "carries this one.",
+        "Let a component carry it, or tie it to another index by `delta`.",
+        _HEAD + "y[b,h] = x[b,h] * 1[k] * 1[k]\n",
+    ),
+    Code(
+        "E312", "exponent with a tensor",
+        "An exponent is a number, a scalar parameter, or an expression of them.",
+        "Write `exp(g[h] * log(x[b,h]))`.",
+        "op f(x[b], g[b]) -> y[b]\ny[b] = x[b] ^ g[b]\n",
+    ),
+    Code(
+        "E313", "sides with different indices",
+        "Both sides of a statement have the same free indices; numbers are exempt.",
+        "Multiply by `1[h]` to broadcast.",
+        _HEAD + "y[b,h] = x[b,h]\n",
+        "y[b,h] = x[b,k] * 1[k]",
+    ),
+    # 4xx: limits
+    Code(
+        "E401", "text too long",
+        "A file holds 64 KiB at most.",
+        "Split it into several files.",
+        "# " + "x" * 65_536,
+    ),
+    Code(
+        "E402", "nested too deeply",
+        "Brackets, powers, functions, and sums in products are nested 100 deep at most.",
+        "Name a part by an equation of its own.",
+        _HEAD + "y[b,h] = " + "(" * 101 + "x[b,h]" + ")" * 101 + "\n",
+    ),
+    Code(
+        "E403", "too many equations",
+        "An op has 200 equations at most.",
+        "Split it into several ops.",
+        _HEAD + "y[b,h] = x[b,h]\n" * 201,
+    ),
+    Code(
+        "E404", "exponent too large",
+        "The absolute value of an exponent is 64 at most.",
+        "Write the power by means of `exp` and `log`.",
+        _HEAD + "y[b,h] = x[b,h] ^ 65\n",
+    ),
+    Code(
+        "E405", "number too long",
+        "A number has at most 40 digits and a decimal exponent of at most 400.",
+        "Shorten it: double precision holds 17 digits.",
+        _HEAD + "y[b,h] = x[b,h] + 1e401\n",
+    ),
+    Code(
+        "E406", "numbers too large",
+        "Numbers are exact; those computed here would be too long to be useful.",
+        "Make a parameter of it.",
+        _HEAD + "y[b,h] = x[b,h] * ((9^64)^64)^64\n",
+    ),
+    Code(
+        "E407", "name too long",
+        "A name has 40 letters at most.",
+        "Shorten it.",
+        f"op f({'x' * 41}[b]) -> y[b]\ny[b] = {'x' * 41}[b]\n",
+    ),
+    Code(
+        "E408", "too many sums",
+        "Naming the dummies of this many sums, or of one sum over this many indices, would take "
+        "too long.",
+        "Give a part of it an equation or a file of its own.",
+        "op f(x[b]) -> y\ny = " + " * ".join(f"x[i{k}]" for k in range(999)) + " * 1["
+        + ",".join(f"i{k}" for k in range(999)) + "]\n",
+    ),
+    Code(
+        "E409", "too many errors",
+        "Only the first 200 errors of a text are shown.",
+        "Mend these first.",
+        _HEAD + "y = \n" * 201,
+    ),
+    # 5xx: not supported yet
+    Code(
+        "E501", "integer tensors",
+        "`t[b]: int[c]`, a tensor of integers that index `c`, is not supported yet.",
+        "Pass a one-hot tensor.",
+        "op f(x[c], t[b]: int[c]) -> y[b]\ny[b] = x[c] * t[b]\n",
+    ),
+    Code(
+        "E502", "where and comparisons",
+        "`where` and comparisons are not supported yet.",
+        "Pass a mask of zeros and ones, or use `max`, `min`, `relu`.",
+        _HEAD + "y[b,h] = where(x[b,h] > 0, x[b,h], 0)\n",
+    ),
+    Code(
+        "E503", "reductions max and min",
+        "`max[h](…)` and `min[h](…)` are not supported yet.",
+        "Pass the maximum as an input.",
+        _ROW + "y[b] = max[h](x[b,h])\n",
+    ),
+    Code(
+        "E504", "solve",
+        "Implicit equations are not supported yet.",
+        "Pass the inverse as an input.",
+        "op f(x[i,k]) -> y[k,j]\nsolve y: delta[i,j] = x[i,k] * y[k,j]\n",
+    ),
+    Code(
+        "E505", "tensor as an index",
+        "`x[b,t[b]]`, an integer tensor as an index, is not supported yet.",
+        "Multiply by a one-hot tensor.",
+        "op f(x[b,c], t[b]) -> y[b]\ny[b] = x[b,t[b]]\n",
+    ),
+    Code(
+        "E508", "Jacobian in an op",
+        "`d(y[b])/d(x[c])` stands only in statements to be proved.",
+        "Write the derivative out, or leave it to the derivation.",
+        _HEAD + "y[b,h] = x[b,h] * d(x[b,h])/d(x[b,h])\n",
+    ),
+    # 6xx: values
+    Code(
+        "E601", "division by zero",
+        "The divisor is zero whatever the tensors hold.",
+        "Mend the expression.",
+        _HEAD + "y[b,h] = x[b,h] / (1 - 1)\n",
+    ),
+    Code(
+        "E602", "not a real number",
+        "An even root of a negative number, or the like.",
+        "Mend the expression.",
+        _HEAD + "y[b,h] = x[b,h] * sqrt(-2)\n",
+    ),
+    Code(
+        "E603", "default not a number",
+        "A scalar parameter has a default, which is a number or a quotient of two.",
+        "Write `eps = 1e-5`.",
+        "op f(x[b]; eps) -> y[b]\ny[b] = x[b] + eps\n",
+    ),
+    Code(
+        "E604", "default out of range",
+        "The default is too large or too small for double precision.",
+        "Use a number between 1e-300 and 1e300.",
+        "op f(x[b]; eps = 1e-400) -> y[b]\ny[b] = x[b] + eps\n",
+    ),
+)  # fmt: skip
+
+CODES = {row.code: row for row in ROWS}

@@ -1,0 +1,274 @@
+"""lark's trees to ours, rule by rule, from the leaves up; form without sense is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from math import prod
+from typing import Any
+
+from lark import Token, Tree
+
+from derive.errors import Report, Span
+from derive.notation import tree as t
+from derive.notation.lines import MOST_NESTED, Line
+from derive.notation.names import REDUCTIONS
+
+MOST_DIGITS, MOST_DECIMAL_EXPONENT = 40, 400
+_INDEX = re.compile(r"[a-z][a-z0-9]*")
+_ZERO = Fraction(0)
+
+Child = Any  # a lark Token, or what a rule below made of a subtree
+
+
+class Grower:
+    """One method a rule of the grammar, called from the leaves up, so that no input is too deep."""
+
+    def __init__(self, line: Line, report: Report) -> None:
+        self.line, self.report = line, report
+
+    def grow(self, parsed: Tree[Token]) -> Any:
+        made: dict[int, Any] = {}
+        for sub in parsed.iter_subtrees():
+            children = [made[id(c)] if isinstance(c, Tree) else c for c in sub.children]
+            rule: Callable[[Span, list[Child]], Any] = getattr(self, f"_{sub.data}")
+            made[id(sub)] = rule(self._place(sub), children)
+        return made[id(parsed)]
+
+    def _place(self, sub: Tree[Token]) -> Span:
+        return self.line.end if sub.meta.empty else self.line.place(sub.meta)
+
+    # -- expressions ---------------------------------------------------------------------------
+
+    def _number(self, span: Span, children: list[Child]) -> t.Node:
+        if len(children) == 1:
+            return t.Number(span, self._value(children[0]))
+        letters = self._letters(children[1])
+        if children[0] != "1":
+            self.report.add(
+                "E110",
+                span,
+                f"only the one-tensor `1[…]` carries indices, not `{clipped(children[0])}`",
+                f"write `{clipped(children[0])} * 1[…]`",
+            )
+        if not letters:
+            self.report.add("E306", span, "a one-tensor has at least one index", "write `1`")
+        return t.Ones(span, letters)
+
+    def _value(self, token: Token) -> Fraction:
+        mantissa, _, exponent = token.lower().partition("e")
+        power = exponent.lstrip("+-").lstrip("0")
+        if (digits := sum(c.isdigit() for c in mantissa)) > MOST_DIGITS:
+            return self._refuse_number(token, f"a number of {digits} digits", "40 at most")
+        if len(power) > 3 or int(power or 0) > MOST_DECIMAL_EXPONENT:
+            return self._refuse_number(token, "a number with too large an exponent", "400 at most")
+        return Fraction(str(token))
+
+    def _refuse_number(self, token: Token, message: str, remedy: str) -> Fraction:
+        self.report.add("E405", self.line.place(token), message, remedy)
+        return _ZERO
+
+    def _reference(self, span: Span, children: list[Child]) -> t.Node:
+        name = children[0]
+        letters = self._letters(children[1]) if len(children) == 2 else ()
+        if len(children) == 2 and not letters:
+            self.report.add(
+                "E306",
+                span,
+                f"`{name}[]` carries no index",
+                f"a tensor with no index is written bare: `{name}`",
+            )
+        if name != "delta":
+            return t.Reference(span, str(name), letters)
+        if len(letters) != 2:
+            self.report.add("E304", span, "`delta` has two indices", "write `delta[i,j]`")
+        return t.Delta(span, letters)
+
+    def _axes(self, span: Span, children: list[Child]) -> list[Child]:
+        return children
+
+    def _letters(self, axes: Iterable[Child]) -> tuple[t.Letter, ...]:
+        return tuple(self._letter(node) for node in axes)
+
+    def _letter(self, node: t.Node) -> t.Letter:
+        written = self.report.quote(node.span)
+        if isinstance(node, t.Reference) and node.letters:
+            message = f"an integer tensor as an index (`{written}`) is not supported yet"
+            self.report.add("E505", node.span, message, "multiply by a one-hot tensor")
+        elif not (isinstance(node, t.Reference) and _INDEX.fullmatch(node.name)):
+            remedy = "an index is a small letter, then small letters and digits: `h`, `i1`"
+            self.report.add("E111", node.span, f"`{written}` is no index", remedy)
+        return t.Letter(node.span, getattr(node, "name", ""))
+
+    def _bracket(self, span: Span, children: list[Child]) -> Child:
+        return children[0]
+
+    def _comparison(self, span: Span, children: list[Child]) -> t.Node:
+        self.report.add("E502", span, "comparisons and `where` are not supported yet")
+        return t.Number(span, _ZERO)
+
+    def _signed(self, span: Span, children: list[Child]) -> t.Node:
+        minus = sum(sign == "-" for sign in children[:-1]) % 2
+        return self._negative(span, children[-1]) if minus else children[-1]
+
+    def _negative(self, span: Span, node: t.Node) -> t.Node:
+        return self._multiplied(span, [t.Number(Span(*span[:2], *span[:2]), Fraction(-1)), node])
+
+    def _sum(self, span: Span, children: list[Child]) -> t.Node:
+        terms = [children[0]]
+        for sign, term in zip(children[1::2], children[2::2], strict=True):
+            terms.append(self._negative(term.span, term) if sign == "-" else term)
+        flat = [part for n in terms for part in (n.parts if isinstance(n, t.Sum) else (n,))]
+        return t.Sum(span, parts=tuple(flat), height=self._height(span, flat))
+
+    def _product(self, span: Span, children: list[Child]) -> t.Node:
+        factors = [children[0]]
+        for sign, factor in zip(children[1::2], children[2::2], strict=True):
+            factors.append(self._inverse(factor) if sign == "/" else factor)
+        return self._multiplied(span, self._fused(factors))
+
+    def _multiplied(self, span: Span, factors: list[t.Node]) -> t.Node:
+        flat = [part for n in factors for part in (n.parts if isinstance(n, t.Product) else (n,))]
+        return t.Product(span, parts=tuple(flat), height=self._height(span, flat))
+
+    def _inverse(self, node: t.Node) -> t.Node:
+        parts = (node, t.Number(node.span, Fraction(-1)))
+        return t.Power(node.span, parts=parts, height=self._height(node.span, parts))
+
+    def _fused(self, factors: list[t.Node]) -> list[t.Node]:
+        """`d(A)/d(B)`, read as a quotient of calls, is one factor."""
+        fused: list[t.Node] = []
+        for factor in factors:
+            under = _divisor(factor)
+            if fused and _is_differential(fused[-1]) and under and _is_differential(under):
+                fused[-1] = self._jacobian(fused[-1], under)
+            else:
+                fused.append(factor)
+        return fused
+
+    def _jacobian(self, above: t.Node, below: t.Node) -> t.Node:
+        (of, wrt), span = (above.parts[0], below.parts[0]), Span(*above.span[:2], *below.span[2:])
+        if isinstance(of, t.Reference) and isinstance(wrt, t.Reference):
+            return t.Jacobian(span, of, wrt)
+        self.report.add(
+            "E114", span, "a Jacobian is of one component by another", "write `d(y[b])/d(x[c])`"
+        )
+        return above
+
+    def _power(self, span: Span, children: list[Child]) -> t.Node:
+        parts = (children[0], children[2])
+        return t.Power(span, parts=parts, height=self._height(span, parts))
+
+    def _call(self, span: Span, children: list[Child]) -> t.Node:
+        name, rest = children[0], children[1:]
+        if rest and isinstance(rest[0], list):
+            return self._reduction(span, name, self._letters(rest[0]), rest[1:])
+        return t.Call(span, str(name), parts=tuple(rest), height=self._height(span, rest))
+
+    def _reduction(
+        self, span: Span, name: Token, letters: tuple[t.Letter, ...], body: list[Child]
+    ) -> t.Node:
+        if name in {"max", "min"}:
+            message = f"the reduction `{name}[…](…)` is not supported yet"
+            self.report.add("E503", span, message, f"pass the {name} as an input")
+        elif name not in REDUCTIONS:
+            message = f"`{clipped(name)}` is no reduction"
+            self.report.add("E202", self.line.place(name), message, "`sum[h](…)`, `mean[h](…)` are")
+        elif len(body) != 1 or not letters:
+            message = f"`{name}` has indices and one argument"
+            self.report.add("E114", span, message, f"write `{name}[h](…)`")
+        parts = tuple(body)
+        return t.Reduction(span, str(name), letters, parts=parts, height=self._height(span, parts))
+
+    def _height(self, span: Span, parts: Iterable[t.Node]) -> int:
+        height = 1 + max((p.height for p in parts), default=0)
+        if height > MOST_NESTED:
+            self.report.nested(span)
+            raise TooDeep
+        return height
+
+    # -- lines -----------------------------------------------------------------------------------
+
+    def _statement(self, span: Span, children: list[Child]) -> tuple[t.Node, t.Node]:
+        return children[0], children[1]
+
+    def _equation(self, span: Span, children: list[Child]) -> t.Equality:
+        return t.Equality(self._declaration(span, children[:-1]), children[-1])
+
+    def _declaration(self, span: Span, children: list[Child]) -> t.Declaration:
+        name, rest = children[0], children[1:]
+        if rest and isinstance(rest[-1], Span):
+            self.report.add("E501", span, "integer tensors (`t[b]: int[c]`) are not supported yet")
+        axes = rest[0] if rest and isinstance(rest[0], list) else None
+        if axes is not None and not axes:
+            self.report.add("E306", span, f"`{name}[]` carries no index", f"write `{name}`")
+        return t.Declaration(span, str(name), self.line.place(name), self._letters(axes or []))
+
+    def _kind(self, span: Span, children: list[Child]) -> Span:
+        return span
+
+    def _inputs(self, span: Span, children: list[Child]) -> tuple[Child, ...]:
+        return tuple(children)
+
+    _outputs = _defaults = _inputs
+
+    def _default(self, span: Span, children: list[Child]) -> t.Default:
+        name, node = children[0], children[-1]
+        if any(isinstance(c, Span) for c in children):
+            self.report.add("E501", span, "kinds of parameters are not supported yet")
+        value = _constant(node) if isinstance(node, t.Node) else None
+        text = _literal(self.line, node.span, value) if isinstance(node, t.Node) else ""
+        if value is None:
+            self.report.add(
+                "E603",
+                span,
+                f"the parameter `{name}` needs a number as its default",
+                f"write `{name} = 1e-5`",
+            )
+        return t.Default(span, str(name), value or _ZERO, text)
+
+    def _head(self, span: Span, children: list[Child]) -> t.Head:
+        _, name, inputs = children[:3]
+        parameters = children[3] if len(children) == 5 else ()
+        return t.Head(span, str(name), self.line.place(name), inputs, parameters, children[-1])
+
+
+def clipped(text: str) -> str:
+    """A word as it is quoted in a message."""
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+class TooDeep(Exception):
+    """Ends the reading of a line whose tree is too deep; the report tells where."""
+
+
+def _divisor(node: t.Node) -> t.Node | None:
+    """What a factor divides by, if it does."""
+    if isinstance(node, t.Power) and isinstance(node.exponent, t.Number):
+        return node.base if node.exponent.value == -1 else None
+    return None
+
+
+def _is_differential(node: t.Node) -> bool:
+    return isinstance(node, t.Call) and node.name == "d" and len(node.parts) == 1
+
+
+def _constant(node: t.Node) -> Fraction | None:
+    """The value of a number with an optional sign, or of a quotient of two; None for all else."""
+    if isinstance(node, t.Number):
+        return node.value
+    if under := _divisor(node):
+        return 1 / under.value if isinstance(under, t.Number) and under.value else None
+    if not isinstance(node, t.Product):
+        return None
+    values = [_constant(part) for part in node.parts]
+    return prod(v for v in values if v is not None) if None not in values else None
+
+
+def _literal(line: Line, span: Span, value: Fraction | None) -> str:
+    """A default as written if that is a number in Python too, else as a quotient."""
+    row = line.code.split("\n")[span.line - line.first]
+    written = row[span.column - 1 : span.end_column - 1].replace(" ", "")
+    plain = re.fullmatch(r"-?[0-9.]+([eE][+-]?[0-9]+)?", written) and span.line == span.end_line
+    return re.sub(r"^(-?)0+(?=[0-9])", r"\1", written) if plain else str(value)
