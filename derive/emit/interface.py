@@ -49,12 +49,24 @@ class Interface:
 class Plumbing:
     """Builds the interface of one program."""
 
-    def __init__(self, program: Program, derivation: Derivation) -> None:
+    def __init__(self, program: Program, derivation: Derivation, *, kernels: bool = False) -> None:
         self.program, self.derivation, self.op = program, derivation, program.op
         self.name = Namer(program)
         self.lead, self.work, self.needs = self.name("lead"), self.name("work"), self.name("needs")
         self.leading = program.roles.leading
+        self.kernels = kernels  # kernels cast what they load, and want it contiguous
         self.casts = program.roles.kind != PRODUCT
+
+    @property
+    def helper_names(self) -> dict[str, str]:
+        """Names of the local variables that the template itself places."""
+        plain = ("row", "rows", "columns", "inside", "start", "program", "programs", "kernel", "block")
+        return {n: self.name(n) for n in (*plain, "work", "needs")}
+
+    @property
+    def shared_casts(self) -> dict[str, str]:
+        """How host code spells an input that a kernel would have cast."""
+        return {n: f"{n}.to({self.work})" for n in self.saved_inputs}
 
     # -- names ----------------------------------------------------------------------------------
 
@@ -120,6 +132,8 @@ class Plumbing:
         if self.is_leading(component):
             sizes = [f"{self.lead}.numel()", *(i.size.name for i in component.indices[1:])]
             text += f".reshape({', '.join(sizes)})"
+        if self.kernels:
+            return f"{text}.contiguous()"
         return f"{text}.to({self.work})" if cast and self.casts else text
 
     def prepare(self, components: tuple[Component, ...], *, check: bool) -> list[str]:
@@ -128,7 +142,7 @@ class Plumbing:
         known: set[Size] = set()
         for component in components:
             lines += self._sizes_of(component, known, check)
-        if self.casts:
+        if self.casts and not (self.kernels and check):
             first = components[0].tensor.name
             lines.append(f"{self.work} = torch.promote_types({first}.dtype, torch.float32)")
         return lines
@@ -259,7 +273,8 @@ class Plumbing:
         return f"{self.documented(self.op.outputs)}{needs}."
 
     def _forward_returns(self) -> str:
-        dtype = f".to({self.op.inputs[0].tensor.name}.dtype)" if self.casts else ""
+        casts = self.casts and not self.kernels
+        dtype = f".to({self.op.inputs[0].tensor.name}.dtype)" if casts else ""
         public = []
         for c in self.op.outputs:
             reshape = f".reshape{self._plain(self.shape(c))}" if self.is_leading(c) else ""

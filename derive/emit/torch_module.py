@@ -56,7 +56,7 @@ class TorchModule:
     def forward(self) -> Function:
         p, names = self.program, self.plumbing
         out = [*names.outputs, *names.kept]
-        doc = f"{_documented(p.op.inputs)} -> {_documented((*p.op.outputs, *p.kept))}"
+        doc = f"{documented(p.op.inputs)} -> {documented((*p.op.outputs, *p.kept))}"
         copies = [f"{n}.clone()" if n in names.outputs and k >= len(names.outputs) else n for k, n in enumerate(out)]
         parameters = [f"{n}: Tensor" for n in names.inputs] + [f"{n}: float" for n in names.scalars]
         return Function(
@@ -73,13 +73,13 @@ class TorchModule:
         parameters = [f"{c.tensor.name}: Tensor" for c in given]
         parameters += [f"{n.name}: int" for n in p.saved_sizes] + [f"{n.name}: float" for n in p.saved_scalars]
         grads = [c.tensor.name for c in p.gradients]
-        shown = _documented(tuple(zip_shapes(p)))
+        shown = documented(tuple(gradients_as_declared(p)))
         return Function(
             bracketed(
                 "def _backward(", [*parameters, f"{names.needs}: Sequence[bool]"],
                 ") -> tuple[Tensor | None, ...]:", 0,
             ),
-            f"{_documented(given)} -> {shown}",
+            f"{documented(given)} -> {shown}",
             self._sizes(p.backward, given),
             tuple(self._guarded(given)),
             comma(grads) if len(grads) > 1 else f"({grads[0]},)",
@@ -151,11 +151,11 @@ def _sizes_in(expr: Expr) -> set[Size]:
     return set(expr.atoms(Size))
 
 
-def _documented(components: Iterable[Component]) -> str:
+def documented(components: Iterable[Component]) -> str:
     return ", ".join(f"{c.tensor.name} [{' '.join(i.name for i in c.indices)}]" for c in components)
 
 
-def zip_shapes(program: Program) -> Iterable[Component]:
+def gradients_as_declared(program: Program) -> Iterable[Component]:
     """The gradients with the letters of their inputs."""
     for declared, grad in zip(program.op.inputs, program.gradients, strict=True):
         yield Component(grad.tensor, *declared.indices)

@@ -125,10 +125,8 @@ class Builder:
             carried = summed & self.placed.alone(part).free.keys()
             if not carried:
                 outside.append(built)
-            elif not isinstance(part, t.Ones):
+            elif not isinstance(part, t.Ones):  # 1[h,k] is 1[h] * 1[k] and connects nothing
                 groups = _joined(groups, set(carried), built)
-            else:
-                groups = _joined(groups, set(carried), Integer(1))
         for letters, factors in groups:
             order = sorted(letters, key=self.placed.order)
             outside.append(

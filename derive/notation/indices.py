@@ -119,7 +119,7 @@ class Indices:
         number = not isinstance(node, t.Jacobian) and not (
             isinstance(node, t.Reference) and self.is_tensor(node.name)
         )
-        return Shape(frozenset(count) - summed, number)
+        return Shape((count.keys() - summed) & bound, number)
 
     def _place_product(self, node: t.Product, bound: Letters) -> Shape:
         summed = {k for k, n in self._counted(node).items() if n > 1} - bound

@@ -1,0 +1,180 @@
+"""The derivation as LaTeX and as text for a terminal, from one narrative."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sympy import Expr
+
+from derive.derivation import Derivation, total_gradient
+from derive.emit.environment import render
+from derive.emit.narrative import Passage, Section, narrative
+from derive.errors import DeriveError
+from derive.notation.latex import component_latex, name_latex, to_latex
+from derive.notation.nodes import Component, Index, Partial
+from derive.notation.op import Op
+from derive.notation.text import component_text, equation_text, to_text
+
+PARTS = ("all", "forward", "steps", "result")
+
+SENTENCES = {
+    "jacobian": "The derivative of ${of}$ with respect to ${wrt}$:",
+    "chain rule": "The backpropagated gradient:",
+    "substitution": "Substituting the gradients already derived:",
+    "identity": "where",
+    "continued": "and so",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of an aligned block: `left` is empty after the first."""
+
+    left: str
+    right: str
+    law: str
+
+
+@dataclass(frozen=True)
+class Display:
+    """A sentence and an aligned block."""
+
+    sentence: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A heading and its displays."""
+
+    heading: str
+    displays: tuple[Display, ...]
+
+
+def latex(derivation: Derivation, part: str = "all", standalone: bool = False) -> str:
+    """`part` of the derivation; a whole document if `standalone`."""
+    if part not in PARTS:
+        raise DeriveError(f'no part "{part}"; there are {", ".join(PARTS)}')
+    op = derivation.op
+    return render(
+        "latex/op.tex.jinja",
+        standalone=standalone,
+        title=_escaped(op.title[0] if op.title else op.name),
+        shown={p: part in ("all", p) for p in PARTS},
+        equations=[_equation(op, e.target, e.expr) for e in op.equations],
+        chapters=[_chapter(op, s) for s in narrative(derivation)],
+        results=[_result(derivation, c) for c in op.inputs],
+    )
+
+
+def latex_file(op: Op, derivation: Derivation) -> str:
+    """The body of `latex/<op>.tex`."""
+    return latex(derivation, standalone=True)
+
+
+def _equation(op: Op, target: Component, expr: Expr) -> Row:
+    return Row(component_latex(target), to_latex(expr, target.indices, op.letters), "")
+
+
+def _result(derivation: Derivation, declared: Component) -> Row:
+    op = derivation.op
+    stage = derivation.stage[declared.tensor.name]
+    gradient = total_gradient(op, stage.component)
+    return _equation(op, gradient, stage.closed)
+
+
+def _chapter(op: Op, section: Section) -> Chapter:
+    heading = f"Gradient of ${name_latex(section.component.tensor.name)}$"
+    return Chapter(heading, tuple(_display(op, p) for p in section.passages))
+
+
+def _display(op: Op, passage: Passage) -> Display:
+    rows: list[Row] = []
+    for line in passage.lines:
+        right = to_latex(line.expr, passage.free, op.letters)
+        if not rows or rows[-1].right != right:
+            rows.append(Row("" if rows else _subject(passage.subject, op, passage.free), right, line.law))
+    return Display(_sentence(passage), tuple(rows))
+
+
+def _subject(subject: Expr, op: Op, free: tuple[Index, ...]) -> str:
+    return to_latex(subject, free, op.letters)
+
+
+def _sentence(passage: Passage) -> str:
+    sentence = SENTENCES[passage.kind]
+    if isinstance(passage.subject, Partial):
+        of, wrt = component_latex(passage.subject.of), component_latex(passage.subject.wrt)
+        return sentence.replace("{of}", of).replace("{wrt}", wrt)
+    return sentence
+
+
+_ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+
+
+def _escaped(text: str) -> str:
+    """Text in which no character means anything to TeX."""
+    return "".join(_ESCAPES.get(c, c) for c in text)
+
+
+# -- for a terminal ----------------------------------------------------------------------------
+
+
+def text(derivation: Derivation, wrt: str | None = None, trace: bool = False) -> str:
+    """Equations, gradients and, with `trace`, every step with its law."""
+    op = derivation.op
+    if wrt is not None and wrt not in op.tensors:
+        raise DeriveError(f'{op.name} has no tensor "{wrt}"; it has {", ".join(op.tensors)}')
+    lines = [*op.title, op.header, ""]
+    lines += _aligned((component_text(e.target), to_text(e.expr, e.target.indices, op.letters)) for e in op.equations)
+    shown = [c.tensor.name for c in op.inputs] if wrt is None else [wrt]
+    lines += ["", "gradients", *(f"  {_gradient(derivation, name)}" for name in shown)]
+    lines += ["", "as computed", *(f"  {_computed(derivation, s)}" for s in derivation.chain)] if wrt is None else []
+    for identity in derivation.identities if wrt is None else ():
+        lines += ["", "identity", *_passage_lines(op, _lemma_of(identity))]
+    if trace:
+        for section in narrative(derivation, wrt):
+            lines += ["", f"gradient of {section.component.tensor.name}"]
+            for passage in section.passages:
+                lines += ["", *_passage_lines(op, passage)]
+    return "\n".join(lines)
+
+
+def _gradient(derivation: Derivation, name: str) -> str:
+    stage = derivation.stage[name]
+    return equation_text(total_gradient(derivation.op, stage.component), stage.closed, derivation.op.letters)
+
+
+def _computed(derivation: Derivation, name: str) -> str:
+    stage = derivation.stage[name]
+    return equation_text(total_gradient(derivation.op, stage.component), stage.computed, derivation.op.letters)
+
+
+def _lemma_of(identity: object) -> Passage:
+    from derive.emit.narrative import _lemma
+
+    return _lemma(identity.steps)  # type: ignore[attr-defined]  # an Identity
+
+
+def _passage_lines(op: Op, passage: Passage) -> Iterable[str]:
+    left = to_text(passage.subject, passage.free, op.letters)
+    shown: list[tuple[str, str]] = []
+    for line in passage.lines:
+        right = to_text(line.expr, passage.free, op.letters)
+        if not shown or shown[-1][0] != right:
+            shown.append((right, line.law))
+    yield f"  {left}"
+    width = max(len(r) for r, _ in shown)
+    for right, law in shown:
+        yield f"    = {right.ljust(width)}  # {law}" if law else f"    = {right}"
+
+
+def _aligned(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    pairs = list(pairs)
+    width = max(len(left) for left, _ in pairs)
+    return [f"  {left.ljust(width)} = {right}" for left, right in pairs]

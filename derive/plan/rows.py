@@ -1,0 +1,150 @@
+"""The order of work in a row-wise kernel: what each value is, and after which pass it is known.
+
+A tensor of a row-wise op is full [rows, column], a row statistic [rows], shared [column] or a
+scalar. A sum over the column is known only after a pass over the row; a sum over the rows (the
+gradient of something shared) only after all rows, so what depends on it is left to an epilogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from sympy import Expr
+
+from derive.notation.nodes import Component, Contraction, Index, Tensor
+from derive.plan.program import Program, Statement
+from derive.plan.roles import Axis, Roles
+from derive.simplify.identities import outer_sums
+
+FULL, ROW, SHARED, SCALAR = "full", "row", "shared", "scalar"
+
+
+@dataclass(frozen=True)
+class RowSum:
+    """A sum in a statement: `marker` stands for it there; `over_rows` tells which sum it is."""
+
+    marker: Component
+    body: Expr
+    kind: str  # of the body
+    over_rows: bool
+    over_column: bool
+
+
+@dataclass(frozen=True)
+class Work:
+    """A statement of a kernel. `level` counts the passes over the row that come before it is known."""
+
+    statement: Statement
+    expr: Expr  # with markers for sums
+    sums: tuple[RowSum, ...]
+    kind: str
+    level: int
+    body_level: int  # the pass in which its sums are taken
+
+    @property
+    def target(self) -> Component:
+        return self.statement.target
+
+    @property
+    def uses(self) -> set[Tensor]:
+        """Tensors that the statement or its sums need."""
+        exprs = [self.expr, *(s.body for s in self.sums)]
+        return {c.tensor for e in exprs for c in e.atoms(Component)}
+
+    @property
+    def over_rows(self) -> bool:
+        return any(s.over_rows for s in self.sums)
+
+
+class Schedule:
+    """The statements of one kernel, classified and ordered."""
+
+    def __init__(
+        self, program: Program, statements: Iterable[Statement], before: Schedule | None = None
+    ) -> None:
+        self.program, self.roles = program, program.roles
+        self._axes: dict[Tensor, tuple[Axis, ...]] = dict(_declared(program))
+        self._axes |= before._axes if before else {}
+        self._levels: dict[Tensor, int] = {}
+        self._count = 0
+        self.work: list[Work] = []
+        self.epilogue: list[Work] = []
+        late: set[Tensor] = set()  # known only after all rows
+        for statement in statements:
+            work = self._classify(statement)
+            if work.over_rows or work.uses & late:
+                late.add(work.target.tensor)
+                self.epilogue.append(work)
+            else:
+                self.work.append(work)
+
+    @cached_property
+    def accumulated(self) -> tuple[tuple[Work, RowSum], ...]:
+        """The sums over rows, with the statements that use them."""
+        return tuple((w, s) for w in self.epilogue for s in w.sums if s.over_rows)
+
+    def kind(self, component: Component) -> str:
+        return _kind(self.roles, self._axes[component.tensor])
+
+    def level_of(self, expr: Expr) -> int:
+        return max((self._levels.get(c.tensor, 0) for c in expr.atoms(Component)), default=0)
+
+    def _classify(self, statement: Statement) -> Work:
+        letters = self._letters(statement)
+        target = statement.target
+        axes = self._axes.setdefault(target.tensor, tuple(letters[i] for i in target.indices))
+        sums, expr = [], statement.expr
+        for total in outer_sums(statement.expr):
+            found = self._sum(total, letters)
+            sums.append(found)
+            expr = expr.xreplace({total: found.marker})
+        column_sums = [s for s in sums if not s.over_rows]
+        body_level = max((self.level_of(s.body) for s in column_sums), default=0)
+        level = max(self.level_of(expr), body_level + 1 if column_sums else 0)
+        self._levels[target.tensor] = level
+        return Work(statement, expr, tuple(sums), _kind(self.roles, axes), level, body_level)
+
+    def _sum(self, total: Contraction, letters: dict[Index, Axis]) -> RowSum:
+        body, dummies = total.open()
+        inner = dict(letters)
+        for component in body.atoms(Component):
+            inner |= zip(component.indices, self._axes[component.tensor], strict=True)
+        carried = {inner[i] for c in body.atoms(Component) for i in c.indices}
+        summed = {inner[d] for d in dummies}
+        self._count += 1
+        marker = Component(Tensor(f"_sum_{self._count}", 10**7 + self._count))
+        over_rows = bool(summed & set(self.roles.rows))
+        return RowSum(marker, body, _kind(self.roles, carried), over_rows, self.roles.column in summed)
+
+    def _letters(self, statement: Statement) -> dict[Index, Axis]:
+        """Which axis class each free letter of a statement runs along."""
+        letters: dict[Index, Axis] = {}
+        for component in [statement.target, *statement.expr.atoms(Component)]:
+            axes = self._axes.get(component.tensor)
+            if axes is not None:
+                letters |= {i: a for i, a in zip(component.indices, axes, strict=True)}
+        return letters
+
+
+def _declared(program: Program) -> Iterable[tuple[Tensor, tuple[Axis, ...]]]:
+    """The axes of the op's own tensors and of their gradients."""
+    by_name = program.op.tensors
+    statements = (*program.forward, *program.backward)
+    every = {c.tensor for s in statements for c in (s.target, *s.uses)}
+    every |= {c.tensor for c in (*program.op.inputs, *program.cotangents, *program.gradients)}
+    for tensor in every:
+        name = tensor.name.removesuffix("_total").removeprefix("d") if tensor.rank < 0 else tensor.name
+        if name in by_name:
+            yield tensor, program.roles.classes.of(by_name[name])
+
+
+def _kind(roles: Roles, axes: Iterable[Axis]) -> str:
+    """With no row axis at all there is one row, and every tensor belongs to it."""
+    axes = set(axes)
+    has_rows = set(roles.rows) <= axes
+    has_column = roles.column in axes
+    return {(True, True): FULL, (True, False): ROW, (False, True): SHARED, (False, False): SCALAR}[
+        has_rows, has_column
+    ]
