@@ -174,7 +174,8 @@ class Grower:
             self.report.add("E503", span, message, f"pass the {name} as an input")
         elif name not in REDUCTIONS:
             message = f"`{clipped(name)}` is no reduction"
-            self.report.add("E202", self.line.place(name), message, "`sum[h](…)`, `mean[h](…)` are")
+            remedy = "reductions are `sum[h](…)`, `mean[h](…)`; write `*` between factors"
+            self.report.add("E202", self.line.place(name), message, remedy)
         elif len(body) != 1 or not letters:
             message = f"`{name}` has indices and one argument"
             self.report.add("E114", span, message, f"write `{name}[h](…)`")

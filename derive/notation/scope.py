@@ -42,7 +42,7 @@ class Scope:
 
 
 def check(node: t.Node, scope: Scope, report: Report) -> bool:
-    """Check the names, indices, sizes and functions of an expression; False if a name was lost."""
+    """Check names, indices, sizes and functions; False if the index rules would say nonsense."""
     whole = True
     for part in t.walk(node):
         if isinstance(part, t.Reference):
@@ -54,6 +54,7 @@ def check(node: t.Node, scope: Scope, report: Report) -> bool:
             _agree(other, one.name, scope, report)
         elif isinstance(part, t.Call):
             _check_call(part, report)
+            whole = whole and part.name not in REDUCTIONS
     return whole
 
 
