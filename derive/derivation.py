@@ -116,7 +116,7 @@ class _Deriver:
         return [*easy, *inner, *hard]
 
     def _stage(self, declared: Component) -> Stage:
-        component = rename(declared, self.prime)
+        component = self._primed(declared)
         uses = consumers(self.op, declared)
         jacobians = tuple(self._jacobian(e, component) for e in uses)
         chain = self._chain_rule(declared, component, uses, jacobians)
@@ -126,6 +126,15 @@ class _Deriver:
         self.stages[key] = stage
         self.depth[key] = self._depth(computed)
         return stage
+
+    def _primed(self, declared: Component) -> Component:
+        """The component in letters of its own, one an axis (a square matrix repeats its letter)."""
+        letters: list[Index] = []
+        for index in declared.indices:
+            prime = self.prime[index]
+            spare = (p for p in self.prime.values() if p.size == prime.size and p not in letters)
+            letters.append(prime if prime not in letters else next(spare, fresh_letter(prime, letters)))
+        return Component(declared.tensor, *letters)
 
     def _jacobian(self, equation: Equation, wrt: Component) -> Chain:
         chain = Chain(Partial(equation.target, wrt), Differentiate(equation.expr, wrt))
@@ -240,6 +249,12 @@ def primes(op: Op) -> dict[Index, Index]:
     free = (letter for letter in _names() if letter not in taken)
     rank = 1000
     return {i: Index(next(free), i.size, rank + k) for k, i in enumerate(op.letters)}
+
+
+def fresh_letter(like: Index, taken: list[Index]) -> Index:
+    """A letter of the same size that is not taken: p2, p3, …"""
+    number = next(k for k in range(2, 1000) if f"{like.name}{k}" not in {i.name for i in taken})
+    return Index(f"{like.name}{number}", like.size, like.rank + 500 + number)
 
 
 def _names() -> Iterable[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from derive.derivation import Derivation
 from derive.emit.names import Namer, class_name
-from derive.emit.source import WIDTH, as_docstring, bracketed, comma, fill, split_top
+from derive.emit.source import WIDTH, as_docstring, bracketed, comma, fill, split_top, unpacked
 from derive.notation.nodes import Component, Index, Size
 from derive.notation.text import equation_text
 from derive.plan.program import Program
@@ -219,7 +219,7 @@ class Plumbing:
         return "[0]" if len(self.outputs) == 1 else f"[:{len(self.outputs)}]"
 
     def _forward_call(self) -> str:
-        results = comma([*self.outputs, *self.kept_names])
+        results = unpacked([*self.outputs, *self.kept_names])
         arguments = [*(self.flat(c, cast=True) for c in self.op.inputs), *self.scalars]
         return bracketed(f"{results} = _forward(", arguments, ")", 4)
 
@@ -232,21 +232,21 @@ class Plumbing:
         return bracketed(f"def {self.op.name}_backward(", items, ") -> tuple[Tensor | None, ...]:", 0)
 
     def _backward_call(self) -> str:
-        grads = comma([c.tensor.name for c in self.program.gradients])
+        grads = unpacked([c.tensor.name for c in self.program.gradients])
         arguments = [*(self.flat(c, cast=True) for c in self.given), *self.kept_names, *self.numbers, self.needs]
         return bracketed(f"{grads} = _backward(", arguments, ")", 4)
 
     def _unpack_forward(self) -> str:
         blanks = ["_"] * len(self.saved_inputs), ["_"] * len(self.numbers)
-        return comma([*self.outputs, *blanks[0], *self.kept_names, *blanks[1]])
+        return unpacked([*self.outputs, *blanks[0], *self.kept_names, *blanks[1]])
 
     def _setup(self) -> list[str]:
         used = {*self.saved_inputs, *(n.split(".")[0] for n in self._numbers_from_inputs())}
         names = [n if n in used else "_" for n in [*self.inputs, *self.scalars]]
         saved = [*self.saved_inputs, *self.kept_names]
-        lines = [f"{comma(names)} = inputs"] if used else []
+        lines = [f"{unpacked(names)} = inputs"] if used else []
         if self.kept:
-            lines.append(f"{comma([*('_' for _ in self.outputs), *self.kept_names])} = output")
+            lines.append(f"{unpacked([*('_' for _ in self.outputs), *self.kept_names])} = output")
             lines.append(f"ctx.mark_non_differentiable({', '.join(self.kept_names)})")
         lines.append(f"ctx.save_for_backward({', '.join(saved)})")
         if self.numbers:
@@ -279,7 +279,8 @@ class Plumbing:
         for c in self.op.outputs:
             reshape = f".reshape{self._plain(self.shape(c))}" if self.is_leading(c) else ""
             public.append(f"{c.tensor.name}{reshape}{dtype}")
-        return bracketed("return (", [*public, *self.saved_inputs, *self.kept_names, *self.numbers], ")", 4)
+        items = [*public, *self.saved_inputs, *self.kept_names, *self.numbers]
+        return bracketed("return (", items if len(items) > 1 else [f"{items[0]},"], ")", 4)
 
     @staticmethod
     def _plain(shape: str) -> str:

@@ -77,6 +77,12 @@ def comma(items: Iterable[str]) -> str:
     return f"{items[0]}," if len(items) == 1 else ", ".join(items)
 
 
+def unpacked(items: Iterable[str]) -> str:
+    """`a, b` or `(a,)`, to stand left of a sign or after `return`."""
+    items = list(items)
+    return f"({items[0]},)" if len(items) == 1 else ", ".join(items)
+
+
 def as_docstring(text: str) -> str:
     """Text made safe inside triple quotes."""
     return text.replace("\\", "\\\\").replace('"""', r"\"\"\"")

@@ -11,7 +11,7 @@ from derive.derivation import Derivation
 from derive.emit.environment import render
 from derive.emit.interface import Plumbing, place_of
 from derive.emit.scalar import ATOM
-from derive.emit.source import Block, Line, assign, bracketed, comma
+from derive.emit.source import Block, Line, assign, bracketed, unpacked
 from derive.emit.torch_printer import TorchPrinter
 from derive.notation.nodes import Component, Size, free_indices
 from derive.notation.op import Op
@@ -64,7 +64,7 @@ class TorchModule:
             doc,
             self._sizes(p.forward, p.op.inputs),
             (Block("", tuple(self._lines(p.forward, p.op.inputs, 4))),),
-            comma(copies) if len(copies) > 1 else f"({copies[0]},)",
+            unpacked(copies),
         )
 
     def backward(self) -> Function:
@@ -82,7 +82,7 @@ class TorchModule:
             f"{documented(given)} -> {shown}",
             self._sizes(p.backward, given),
             tuple(self._guarded(given)),
-            comma(grads) if len(grads) > 1 else f"({grads[0]},)",
+            unpacked(grads),
             " = ".join(grads),
         )
 

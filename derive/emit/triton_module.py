@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from derive.derivation import Derivation
 from derive.emit.environment import render
 from derive.emit.interface import Plumbing, place_of
-from derive.emit.source import Line, assign, bracketed, comma
+from derive.emit.source import Line, assign, bracketed, comma, unpacked
 from derive.emit.torch_module import TorchModule, documented, gradients_as_declared
 from derive.emit.torch_printer import TorchPrinter
 from derive.emit.triton_printer import TritonPrinter, helpers_in
@@ -68,6 +68,7 @@ class Kernel:
     shared_loads: tuple[str, ...]  # for all rows at once (only where a row fits in a block)
     starts: tuple[str, ...]
     row_loads: tuple[str, ...]
+    row_lines: tuple[Line, ...]  # what needs no pass over the row
     passes: tuple[Pass, ...]
     row_stores: tuple[str, ...]
     ends: tuple[str, ...]  # stores after the last row
@@ -149,7 +150,7 @@ class TritonModule:
             self._choose("forward"),
             self._call(rows, arguments),
             (),
-            comma(names) if len(names) > 1 else f"({names[0]},)",
+            unpacked(names),
         )
 
     def backward_launch(self, kernel: KernelWriter) -> Launch:
@@ -181,7 +182,7 @@ class TritonModule:
             self._choose("backward"),
             self._call(io.name("programs"), arguments),
             tuple(self._epilogue(given)),
-            comma(grads) if len(grads) > 1 else f"({grads[0]},)",
+            unpacked(grads),
         )
 
     def _epilogue(self, given: tuple[Component, ...]) -> Iterable[Line]:
@@ -308,7 +309,7 @@ class _HostPrinter(TorchPrinter):
 
 def _with_axes(work: Work):  # type: ignore[no-untyped-def]
     """The expression of an epilogue, its markers carrying the target's indices where they have some."""
-    expr = work.expr
+    expr = work.after_rows
     for total in work.sums:
         if total.over_rows and TritonModule.shape_of(total):
             expr = expr.xreplace({total.marker: Component(total.marker.tensor, *work.target.indices)})
@@ -441,6 +442,7 @@ class KernelWriter:
             tuple(map(self.load, shared)),
             tuple(self.accumulators()),
             tuple(map(self.load, own)),
+            (),
             (walk,),
             tuple(self.store(c, n, guarded=persistent) for c, n in zip(self.results, self.result_names, strict=True)),
             tuple(self.partial_stores()),
@@ -487,12 +489,14 @@ class KernelWriter:
             if self.schedule.kind(c) in (ROW, SCALAR)
         ]
         starts = [f"{self._accumulator(w, s)} = tl.zeros((), ACC)" for w, s in self.accumulated if not self.module.shape_of(s)]
+        first = [w for w in self.live if w.kind in (ROW, SCALAR) and w.level == 0]
         return Kernel(
             self.signature(kernel, persistent),
             self.size_lines(),
             (),
             tuple(starts),
             tuple(map(self.load, narrow)),
+            tuple(self.line(w, {}, 8 if persistent else 4) for w in first),
             passes,
             tuple(stores),
             tuple(
@@ -517,7 +521,7 @@ class KernelWriter:
             if work.target.tensor in needed and work.kind in (FULL, SHARED):
                 needed |= work.uses
                 inner.append(work)
-        after = [w for w in self.live if w.kind in (ROW, SCALAR) and self._known_after(w) == level]
+        after = [w for w in self.live if w.kind in (ROW, SCALAR) and w.level == level + 1]
         if not (summed or stored or added or after):
             return None
         sums = {s.marker.tensor.name: f"tl.sum({self._partial(w, s)}, 0)" for w in summed for s in w.sums}
@@ -532,10 +536,6 @@ class KernelWriter:
             tuple(self.store(c, n, guarded=persistent) for c, n in stored),
             tuple(self.line(w, sums, indent - 4) for w in after),
         )
-
-    def _known_after(self, work: Work) -> int:
-        """The pass after which a statistic can be computed; those that need none come first."""
-        return max(work.level - 1, 0)
 
     def _level(self, component: Component) -> int:
         return self.schedule.level_of(component)

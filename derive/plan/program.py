@@ -160,10 +160,20 @@ class _Planner:
 
     def _gradient(self, name: str) -> Iterator[Statement]:
         stage = self.derivation.stage[name]
-        back = {new: old for old, new in primes(self.op).items()}
+        back = self._back(stage.component)
         target = total_gradient(self.op, rename(stage.component, back))
         expr = rename(stage.computed, back)
         yield from self._hoist(target, expr, equation_text(target, expr, self.letters))
+
+    def _back(self, component: Component) -> dict[Index, Index]:
+        """From the letters of a derivation to those of the op, each once."""
+        known = {new: old for old, new in primes(self.op).items()}
+        back: dict[Index, Index] = {}
+        for index in component.indices:
+            own = [known[index]] if index in known else []
+            spare = (i for i in [*own, *self.letters] if i.size == index.size and i not in back.values())
+            back[index] = next(spare, index)
+        return back
 
     def _split(self, chain: Iterable[Statement]) -> tuple[tuple[Component, ...], tuple[Statement, ...]]:
         """What the backward pass must be given, and what it computes again from that."""

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
-from sympy import Expr, KroneckerDelta, Mul
+from sympy import Add, Expr, KroneckerDelta, Mul
 
 from derive.notation.nodes import Component, Contraction, Index, Tensor
 from derive.notation.op import Equation, Op
@@ -114,7 +114,7 @@ def kernel_class(op: Op) -> str:
     return roles(op).kind
 
 
-def _row_wise(op: Op, classes: AxisClasses) -> tuple[tuple[Axis, ...], Axis | None] | None:
+def _row_wise(op: Op, classes: AxisClasses) -> tuple[tuple[Axis, ...], Axis] | None:
     """The row classes and the column class, if every tensor is (rows…, column), a part of it whole."""
     tensors = list(op.tensors.values())
     if classes.has_delta or len(classes.contracted) > 1:
@@ -123,7 +123,7 @@ def _row_wise(op: Op, classes: AxisClasses) -> tuple[tuple[Axis, ...], Axis | No
         return None
     widest = max((classes.of(c) for c in tensors), key=len)
     if not widest:
-        return (), None
+        return None
     column = next(iter(classes.contracted), widest[-1])
     rows = tuple(a for a in widest if a != column)
     allowed = {(*rows, column), rows, (column,), ()}
@@ -145,8 +145,6 @@ def _leading(op: Op, classes: AxisClasses) -> Index | None:
 
 def _is_product(expr: Expr) -> bool:
     """Sums of products of components: nothing but matrix products and additions."""
-    from sympy import Add
-
     for term in Add.make_args(expr):
         for factor in Mul.make_args(term):
             inner = factor.body if isinstance(factor, Contraction) else factor

@@ -26,6 +26,7 @@ class RowSum:
     """A sum in a statement: `marker` stands for it there; `over_rows` tells which sum it is."""
 
     marker: Component
+    total: Contraction
     body: Expr
     kind: str  # of the body
     over_rows: bool
@@ -52,6 +53,11 @@ class Work:
         """Tensors that the statement or its sums need."""
         exprs = [self.expr, *(s.body for s in self.sums)]
         return {c.tensor for e in exprs for c in e.atoms(Component)}
+
+    @property
+    def after_rows(self) -> Expr:
+        """The expression with markers only for sums over rows: what an epilogue computes."""
+        return self.expr.xreplace({s.marker: s.total for s in self.sums if not s.over_rows})
 
     @property
     def over_rows(self) -> bool:
@@ -116,7 +122,7 @@ class Schedule:
         self._count += 1
         marker = Component(Tensor(f"_sum_{self._count}", 10**7 + self._count))
         over_rows = bool(summed & set(self.roles.rows))
-        return RowSum(marker, body, _kind(self.roles, carried), over_rows, self.roles.column in summed)
+        return RowSum(marker, total, body, _kind(self.roles, carried), over_rows, self.roles.column in summed)
 
     def _letters(self, statement: Statement) -> dict[Index, Axis]:
         """Which axis class each free letter of a statement runs along."""
