@@ -264,7 +264,8 @@ def _constant(node: t.Node) -> Fraction | None:
     if not isinstance(node, t.Product):
         return None
     values = [_constant(part) for part in node.parts]
-    return prod(v for v in values if v is not None) if None not in values else None
+    known = [value for value in values if value is not None]
+    return prod(known, start=Fraction(1)) if len(known) == len(values) else None
 
 
 def _literal(line: Line, span: Span, value: Fraction | None) -> str:

@@ -84,8 +84,10 @@ class Indices:
         """How many factors contain each letter; a component that repeats it counts as two."""
         count: Counter[str] = Counter()
         for factor in node.parts:
-            leaf = isinstance(factor, t.Leaf)
-            count.update(_count(factor) if leaf else self.alone(factor).free.keys())
+            if isinstance(factor, t.Leaf):
+                count.update(_count(factor))
+            else:
+                count.update(self.alone(factor).free.keys())
         return count
 
     # -- from the root down: where each letter is summed ---------------------------------------
@@ -119,7 +121,7 @@ class Indices:
         number = not isinstance(node, t.Jacobian) and not (
             isinstance(node, t.Reference) and self.is_tensor(node.name)
         )
-        return Shape((count.keys() - summed) & bound, number)
+        return Shape(frozenset(count.keys() - summed) & bound, number)
 
     def _place_product(self, node: t.Product, bound: Letters) -> Shape:
         summed = {k for k, n in self._counted(node).items() if n > 1} - bound
@@ -208,6 +210,7 @@ class Indices:
 
     def _refuse_term(self, node: t.Node, part: t.Node, lacking: Letters) -> None:
         ones, term = self.ones(lacking), self.report.quote(part.span)
+        term = f"({term})" if isinstance(part, t.Sum) else term
         whole = "terms" if isinstance(node, t.Sum) else "arguments"
         self.report.add(
             "E302",
