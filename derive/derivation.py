@@ -200,11 +200,11 @@ class _Deriver:
         found: dict[Expr, Identity] = {}
 
         def known(expr: Expr) -> Expr | None:
-            identity = self.identities.reduce(expr) if isinstance(expr, Contraction) else None
-            if identity is None:
+            simpler = self.identities.simplify(expr) if isinstance(expr, Contraction) else None
+            if simpler is None:
                 return None
-            found[identity.left] = identity
-            return identity.right
+            found[simpler[1].left] = simpler[1]
+            return simpler[0]
 
         after = everywhere(known, chain.expr)
         for identity in found.values():

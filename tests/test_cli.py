@@ -52,7 +52,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     def row(name: str, suffix: str, comment: str) -> SimpleNamespace:
         kept = {"name": name, "folder": name, "suffix": suffix, "comment": comment}
-        return SimpleNamespace(**kept, templates=(), render=render)
+        return SimpleNamespace(**kept, templates=lambda op: (), render=render)
 
     rows = [row("torch", ".py", "#"), row("triton", ".py", "#"), row("latex", ".tex", "%")]
     backends = ModuleType("derive.emit.backends")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from derive.derivation import Derivation
 from derive.emit.document import latex_file
 from derive.emit.torch_module import torch_module
-from derive.emit.triton_module import triton_module
+from derive.emit.triton_module import template_for, triton_module
 from derive.notation.op import Op
 
 
@@ -19,7 +19,7 @@ class Backend:
     name: str
     folder: str
     suffix: str
-    templates: tuple[str, ...]  # below templates/
+    templates: Callable[[Op], tuple[str, ...]]  # those an op's file is made from, below templates/
     comment: str  # begins a comment line
     render: Callable[[Op, Derivation], str]  # everything below the header
 
@@ -27,8 +27,8 @@ class Backend:
 BACKENDS = {
     b.name: b
     for b in (
-        Backend("torch", "torch", ".py", ("torch/op.py.jinja",), "#", torch_module),
-        Backend("triton", "triton", ".py", ("triton/op.py.jinja",), "#", triton_module),
-        Backend("latex", "latex", ".tex", ("latex/op.tex.jinja",), "%", latex_file),
+        Backend("torch", "torch", ".py", lambda op: ("torch/op.py.jinja",), "#", torch_module),
+        Backend("triton", "triton", ".py", template_for, "#", triton_module),
+        Backend("latex", "latex", ".tex", lambda op: ("latex/op.tex.jinja",), "%", latex_file),
     )
 }

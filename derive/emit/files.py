@@ -70,7 +70,7 @@ def command_of(op: Op) -> str:
 
 def sources_of(op: Op, backend: Backend) -> tuple[Source, ...]:
     """What a file is made from: the op's own lines, and the templates."""
-    names = [name.removeprefix("templates/") for name in backend.templates]
+    names = backend.templates(op)
     templates = (Source(f"templates/{n}", (TEMPLATES / n).read_text("utf-8")) for n in names)
     return (Source(source_label(op), op.text), *templates)
 

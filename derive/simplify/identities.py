@@ -86,6 +86,22 @@ class Identities:
 
     # -- the search -------------------------------------------------------------------------
 
+    def simplify(self, total: Contraction) -> tuple[Expr, Identity] | None:
+        """The sum made simpler by an identity for all of its dummies, or for one of several."""
+        found = self.reduce(total)
+        if found is not None:
+            return found.right, found
+        if len(total.dummies) < 2:
+            return None
+        body, dummies = total.open()
+        for dummy in dummies:
+            inner, rest = _split(body, dummy)
+            found = self.reduce(inner) if isinstance(inner, Contraction) else None
+            if found is not None:
+                others = [d for d in dummies if d != dummy]
+                return Contraction(Mul(rest, found.right), *others), found
+        return None
+
     def reduce(self, total: Contraction) -> Identity | None:
         """The sum without a sum, if the definitions give it."""
         if holds_gradient(total):
@@ -153,6 +169,13 @@ class Identities:
         right = normal(form.xreplace(known))
         chain.record("collect", "", right)
         return right if not outer_sums(right) else None
+
+
+def _split(body: Expr, dummy: Index) -> tuple[Expr, Expr]:
+    """Σ over one dummy of the factors that carry it, and the other factors."""
+    carrying = [f for f in Mul.make_args(body) if dummy in free_indices(f)]
+    others = [f for f in Mul.make_args(body) if f not in carrying]
+    return Contraction(Mul(*carrying), dummy), Mul(*others)
 
 
 def instantiate(equation: Equation, component: Component) -> Expr:

@@ -31,7 +31,7 @@ def cosh(x):
 def backends(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     def row(name: str, suffix: str) -> SimpleNamespace:
         kept = {"name": name, "folder": name, "suffix": suffix, "comment": "#"}
-        return SimpleNamespace(**kept, templates=(), render=lambda op, _: BODY)
+        return SimpleNamespace(**kept, templates=lambda op: (), render=lambda op, _: BODY)
 
     table = {"torch": row("torch", ".py"), "latex": row("latex", ".tex")}
     module = ModuleType("derive.emit.backends")

@@ -1,0 +1,312 @@
+"""Is an equation true of an op? Proved by normal form, or refuted with numbers.
+
+Gradients and Jacobians stand for what was derived. Definitions are put in one after the other,
+last first, until the two sides have one normal form. If they never do, both sides are computed at
+random points: a difference refutes; no difference leaves the equation undecided, and says so.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import mpmath
+from sympy import Add, Expr, Mul, S
+
+from derive.calculus.jacobian import jacobian
+from derive.derivation import Derivation, differentiate, total_gradient
+from derive.notation.evaluate import Evaluator
+from derive.notation.latex import to_latex
+from derive.notation.nodes import Component, Contraction, Index, Partial, Tensor, delta, fresh_index, rename
+from derive.notation.op import Op, gradient, is_gradient
+from derive.notation.statement import Statement, read_equation
+from derive.notation.text import to_text
+from derive.rewrite import everywhere, keeping_shape
+from derive.simplify.identities import Identities, instantiate
+from derive.simplify.normal import TooLarge, is_zero, normal
+
+_DIGITS = 40
+_CLOSE = mpmath.mpf(10) ** -25
+_LENGTHS = ((2, 3, 4, 2), (3, 2, 5, 4), (4, 5, 3, 2))  # of the indices, in the samples
+
+
+@dataclass(frozen=True)
+class Proof:
+    """left - right, by which definitions, down to 0."""
+
+    op: Op
+    statement: Statement
+    steps: tuple[tuple[str, Expr], ...]  # the definition put in, and what is left then
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __str__(self) -> str:
+        lines = [f"proved: {self.statement.text}", "  left - right"]
+        for reason, expr in self.steps:
+            shown = to_text(expr, self.statement.free, self.op.letters)
+            lines.append(f"    = {shown}" + (f"  # {reason}" if reason else ""))
+        return "\n".join(lines)
+
+    def latex(self) -> str:
+        """The steps as an aligned display."""
+        free, letters = self.statement.free, self.op.letters
+        left = to_latex(self.statement.lhs, free, letters)
+        right = to_latex(self.statement.rhs, free, letters)
+        rows = [f"&= {to_latex(e, free, letters)} && \\text{{{_plain(r)}}}" for r, e in self.steps]
+        body = " \\\\\n".join([f"\\left({left}\\right) - \\left({right}\\right) {rows[0]}", *rows[1:]])
+        return f"\\begin{{align*}}\n{body}\n\\end{{align*}}"
+
+
+@dataclass(frozen=True)
+class Refutation:
+    """A point where the two sides differ."""
+
+    op: Op
+    statement: Statement
+    sizes: dict[str, int]
+    inputs: dict[str, Any]
+    at: dict[str, int]
+    left: float
+    right: float
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __str__(self) -> str:
+        where = ", ".join(f"{k} = {v}" for k, v in self.at.items())
+        lines = [
+            f"refuted: {self.statement.text}",
+            f"  left  = {self.left:.10g}",
+            f"  right = {self.right:.10g}" + (f"   at {where} (counting from 0)" if where else ""),
+            f"  with {', '.join(f'{k} = {v}' for k, v in self.sizes.items())}" if self.sizes else "  with",
+        ]
+        lines += [f"    {name} = {value}" for name, value in self.inputs.items()]
+        return "\n".join(lines)
+
+    def latex(self) -> str:
+        """The two values, unequal."""
+        return f"{self.left:.10g} \\neq {self.right:.10g}"
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """No proof was found, and no counterexample."""
+
+    op: Op
+    statement: Statement
+    samples: int
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __str__(self) -> str:
+        return (
+            f"not proved: {self.statement.text}\n"
+            f"  it holds to 25 digits at {self.samples} random points, but no proof was found"
+        )
+
+    def latex(self) -> str:
+        """What is known."""
+        return r"\text{not proved}"
+
+
+Verdict = Proof | Refutation | Undecided
+
+
+def prove(op: Op, text: str) -> Verdict:
+    """Decide an equation such as `1[h]*mu[b,h] = 0`; `SourceError` if it cannot be read."""
+    with keeping_shape():
+        statement = read_equation(op, text)
+        return _Prover(op, differentiate(op), statement).run()
+
+
+class _Prover:
+    def __init__(self, op: Op, derivation: Derivation, statement: Statement) -> None:
+        self.op, self.derivation, self.statement = op, derivation, statement
+        self.left, self.right = self._derived(statement.lhs), self._derived(statement.rhs)
+
+    def run(self) -> Verdict:
+        try:
+            steps = self._proof()
+        except TooLarge:
+            steps = None
+        if steps is not None:
+            return Proof(self.op, self.statement, tuple(steps))
+        return self._refute()
+
+    # -- proof ------------------------------------------------------------------------------------
+
+    def _proof(self) -> list[tuple[str, Expr]] | None:
+        """Put definitions in, last first, until nothing is left."""
+        rest = self.left - self.right
+        steps = [("", normal(self.statement.lhs - self.statement.rhs))]
+        if normal(rest) != steps[0][1]:
+            steps.append(("derived", normal(rest)))
+        known = self._by_identities(rest)
+        if known != rest:
+            rest = known
+            steps.append(("identities", normal(rest)))
+        if is_zero(rest):
+            return [*steps, ("", S.Zero)] if steps[-1][1] != 0 else steps
+        for equation in reversed(self.op.equations):
+            opened = everywhere(lambda e, q=equation: _opened(e, q), rest)  # type: ignore[misc]  # bound now
+            if opened == rest:
+                continue
+            rest = opened
+            done = is_zero(rest)
+            steps.append((f"definition of {equation.name}", S.Zero if done else normal(rest)))
+            if done:
+                return steps
+        return None
+
+    def _by_identities(self, rest: Expr) -> Expr:
+        """Sums that the definitions are known to give."""
+        identities = Identities(self.op)
+
+        def known(expr: Expr) -> Expr | None:
+            found = identities.simplify(expr) if isinstance(expr, Contraction) else None
+            return None if found is None else found[0]
+
+        return everywhere(known, normal(rest))
+
+    def _derived(self, expr: Expr) -> Expr:
+        """Jacobians and gradients replaced by what was derived for them."""
+        expr = everywhere(lambda e: self._jacobian(e.of, e.wrt) if isinstance(e, Partial) else None, expr)
+        for _ in self.op.tensors:
+            after = everywhere(self._gradient, expr)
+            if after == expr:
+                break
+            expr = after
+        return expr
+
+    def _gradient(self, expr: Expr) -> Expr | None:
+        """∂l/∂t in cotangents; a cotangent stays."""
+        if not isinstance(expr, Component) or not is_gradient(expr):
+            return None
+        for stage in self.derivation.stages:
+            if total_gradient(self.op, stage.component).tensor == expr.tensor:
+                return rename(stage.closed, dict(zip(stage.component.indices, expr.indices, strict=True)))
+        return None
+
+    def _jacobian(self, of: Component, wrt: Component) -> Expr:
+        """∂u/∂t of the equation of u where t occurs in it; otherwise the total derivative."""
+        equation = self.op.definitions.get(of.tensor)
+        if equation is not None and _occurs(wrt.tensor, equation.expr):
+            return _separate_jacobian(instantiate(equation, of), wrt)
+        return self._total(of, wrt)
+
+    def _total(self, of: Component, wrt: Component) -> Expr:
+        """du/dt = ∂u/∂t + Σ over the other tensors w in the equation of u of ∂u/∂w dw/dt."""
+        if of.tensor == wrt.tensor:
+            return Mul(*(delta(i, j) for i, j in zip(of.indices, wrt.indices, strict=True)))
+        equation = self.op.definitions.get(of.tensor)
+        if equation is None:
+            return S.Zero
+        return Add(*self._paths(instantiate(equation, of), wrt))
+
+    def _paths(self, inside: Expr, wrt: Component) -> Iterator[Expr]:
+        for tensor in sorted({c.tensor for c in inside.atoms(Component)}, key=lambda t: t.rank):
+            letters = tuple(fresh_index(i) for i in self.op.tensors[tensor.name].indices)
+            middle = Component(tensor, *letters)
+            inner = self._total(middle, wrt)
+            if inner != 0:
+                yield Contraction(Mul(_separate_jacobian(inside, middle), inner), *letters)
+
+    # -- numbers ------------------------------------------------------------------------------------
+
+    def _refute(self) -> Refutation | Undecided:
+        points = 0
+        for seed, lengths in enumerate(_LENGTHS):
+            for positive in (False, True):
+                sample = _Sample(self.op, lengths, seed, positive)
+                for at, left, right in self._values(sample):
+                    points += 1
+                    if abs(left - right) > _CLOSE * max(1, abs(left), abs(right)):
+                        return self._refutation(sample, at, left, right)
+        return Undecided(self.op, self.statement, points)
+
+    def _values(self, sample: _Sample) -> Iterator[tuple[dict[Index, int], Any, Any]]:
+        free = self.statement.free
+        with mpmath.workdps(_DIGITS):
+            for values in product(*(range(sample.sizes[i.size]) for i in free)):
+                at = dict(zip(free, values, strict=True))
+                try:
+                    left = sample.evaluator.value(self.left, at)
+                    right = sample.evaluator.value(self.right, at)
+                except (ValueError, ZeroDivisionError, OverflowError):
+                    return
+                if isinstance(left, mpmath.mpc) or isinstance(right, mpmath.mpc):
+                    return
+                if mpmath.isfinite(left) and mpmath.isfinite(right):
+                    yield at, left, right
+
+    def _refutation(self, sample: _Sample, at: dict[Index, int], left: Any, right: Any) -> Refutation:
+        sizes = {s.name: n for s, n in sample.sizes.items()}
+        named = {i.name: n for i, n in at.items()}
+        return Refutation(self.op, self.statement, sizes, sample.shown(), named, float(left), float(right))
+
+
+class _Sample:
+    """Small tensors of short decimal numbers, and everything the op makes of them."""
+
+    def __init__(self, op: Op, lengths: tuple[int, ...], seed: int, positive: bool) -> None:
+        self.op = op
+        names = dict.fromkeys(i.size for i in op.letters)
+        self.sizes = {s: lengths[k % len(lengths)] for k, s in enumerate(names)}
+        self.random, self.positive = random.Random(seed), positive
+        self.scalars = {p.symbol: mpmath.mpf(p.default.numerator) / p.default.denominator for p in op.parameters}
+        self.known: dict[tuple[Tensor, tuple[int, ...]], Any] = {}
+        self.evaluator = Evaluator(self.sizes, self.scalars, self._component)
+        for component in (*op.inputs, *(gradient(c) for c in op.outputs)):
+            for place in product(*(range(self.sizes[i.size]) for i in component.indices)):
+                self.known[component.tensor, place] = self._draw()
+
+    def _draw(self) -> Any:
+        tenths = self.random.randint(1, 19)
+        sign = 1 if self.positive else self.random.choice((1, -1))
+        return mpmath.mpf(sign * tenths) / 10
+
+    def _component(self, component: Component, place: tuple[int, ...]) -> Any:
+        key = (component.tensor, place)
+        if key not in self.known:
+            equation = self.op.definitions[component.tensor]
+            at = dict(zip(equation.target.indices, place, strict=True))
+            self.known[key] = self.evaluator.value(equation.expr, at)
+        return self.known[key]
+
+    def shown(self) -> dict[str, Any]:
+        """The inputs and cotangents as nested lists."""
+        components = (*self.op.inputs, *(gradient(c) for c in self.op.outputs))
+        return {c.tensor.name: self._nested(c, ()) for c in components}
+
+    def _nested(self, component: Component, place: tuple[int, ...]) -> Any:
+        if len(place) == len(component.indices):
+            return float(self.known[component.tensor, place])
+        size = self.sizes[component.indices[len(place)].size]
+        return [self._nested(component, (*place, k)) for k in range(size)]
+
+
+def _occurs(tensor: Tensor, expr: Expr) -> bool:
+    return any(c.tensor == tensor for c in expr.atoms(Component))
+
+
+def _opened(expr: Expr, equation: Any) -> Expr | None:
+    if isinstance(expr, Component) and expr.tensor == equation.target.tensor:
+        return instantiate(equation, expr)
+    return None
+
+
+def _separate_jacobian(expr: Expr, wrt: Component) -> Expr:
+    """The Jacobian where `wrt` may share letters with the expression: they are told apart first."""
+    own = tuple(fresh_index(i) for i in wrt.indices)
+    return rename(jacobian(expr, Component(wrt.tensor, *own)), dict(zip(own, wrt.indices, strict=True)))
+
+
+def _plain(text: str) -> str:
+    return text.replace("_", r"\_")
+
+
