@@ -1,4 +1,4 @@
-"""The derivation of an op: for each tensor its Jacobians, the chain rule, substitution, closed form.
+"""The derivation of an op: for each tensor Jacobians, chain rule, substitution, closed form.
 
 The graph is walked from the outputs back. First come the inputs that only outputs use (the easy
 ones), then the intermediates, last consumer first, then the other inputs. Everything shown, printed
@@ -14,7 +14,15 @@ from functools import cached_property
 from sympy import Add, Expr, Mul, S
 
 from derive.calculus.jacobian import jacobian
-from derive.notation.nodes import Component, Contraction, Differentiate, Index, Partial, Tensor, rename
+from derive.notation.nodes import (
+    Component,
+    Contraction,
+    Differentiate,
+    Index,
+    Partial,
+    Tensor,
+    rename,
+)
 from derive.notation.op import Equation, Op, gradient, is_gradient
 from derive.rewrite import Chain, Step, everywhere, keeping_shape
 from derive.simplify.collect import COLLECT
@@ -133,7 +141,9 @@ class _Deriver:
         for index in declared.indices:
             prime = self.prime[index]
             spare = (p for p in self.prime.values() if p.size == prime.size and p not in letters)
-            letters.append(prime if prime not in letters else next(spare, fresh_letter(prime, letters)))
+            letters.append(
+                prime if prime not in letters else next(spare, fresh_letter(prime, letters))
+            )
         return Component(declared.tensor, *letters)
 
     def _jacobian(self, equation: Equation, wrt: Component) -> Chain:
@@ -143,11 +153,17 @@ class _Deriver:
         return chain
 
     def _chain_rule(
-        self, declared: Component, wrt: Component, uses: list[Equation], jacobians: tuple[Chain, ...]
+        self,
+        declared: Component,
+        wrt: Component,
+        uses: list[Equation],
+        jacobians: tuple[Chain, ...],
     ) -> Chain:
-        """∂l/∂t_P = Σ over the equations u that use t, and over u's indices, of ∂l/∂u_F ∂u_F/∂t_P."""
+        """∂l/∂t_P = Σ ∂l/∂u_F ∂u_F/∂t_P, over the equations u that use t and their indices F."""
         products = [
-            Contraction(Mul(total_gradient(self.op, e.target), Partial(e.target, wrt)), *e.target.indices)
+            Contraction(
+                Mul(total_gradient(self.op, e.target), Partial(e.target, wrt)), *e.target.indices
+            )
             for e in uses
         ]
         given = [gradient(wrt)] if declared.tensor in {c.tensor for c in self.op.outputs} else []
@@ -230,7 +246,9 @@ class _Deriver:
 def consumers(op: Op, component: Component) -> list[Equation]:
     """The equations that use a tensor, in order."""
     return [
-        e for e in op.equations if any(c.tensor == component.tensor for c in e.expr.atoms(Component))
+        e
+        for e in op.equations
+        if any(c.tensor == component.tensor for c in e.expr.atoms(Component))
     ]
 
 

@@ -20,7 +20,16 @@ from derive.calculus.jacobian import jacobian
 from derive.derivation import Derivation, differentiate, total_gradient
 from derive.notation.evaluate import Evaluator
 from derive.notation.latex import to_latex
-from derive.notation.nodes import Component, Contraction, Index, Partial, Tensor, delta, fresh_index, rename
+from derive.notation.nodes import (
+    Component,
+    Contraction,
+    Index,
+    Partial,
+    Tensor,
+    delta,
+    fresh_index,
+    rename,
+)
 from derive.notation.op import Op, gradient, is_gradient
 from derive.notation.statement import Statement, read_equation
 from derive.notation.text import to_text
@@ -57,7 +66,9 @@ class Proof:
         left = to_latex(self.statement.lhs, free, letters)
         right = to_latex(self.statement.rhs, free, letters)
         rows = [f"&= {to_latex(e, free, letters)} && \\text{{{_plain(r)}}}" for r, e in self.steps]
-        body = " \\\\\n".join([f"\\left({left}\\right) - \\left({right}\\right) {rows[0]}", *rows[1:]])
+        body = " \\\\\n".join(
+            [f"\\left({left}\\right) - \\left({right}\\right) {rows[0]}", *rows[1:]]
+        )
         return f"\\begin{{align*}}\n{body}\n\\end{{align*}}"
 
 
@@ -82,7 +93,9 @@ class Refutation:
             f"refuted: {self.statement.text}",
             f"  left  = {self.left:.10g}",
             f"  right = {self.right:.10g}" + (f"   at {where} (counting from 0)" if where else ""),
-            f"  with {', '.join(f'{k} = {v}' for k, v in self.sizes.items())}" if self.sizes else "  with",
+            f"  with {', '.join(f'{k} = {v}' for k, v in self.sizes.items())}"
+            if self.sizes
+            else "  with",
         ]
         lines += [f"    {name} = {value}" for name, value in self.inputs.items()]
         return "\n".join(lines)
@@ -138,7 +151,7 @@ class _Prover:
             return Proof(self.op, self.statement, tuple(steps))
         return self._refute()
 
-    # -- proof ------------------------------------------------------------------------------------
+    # -- proof ----------------------------------------------------------------------------------
 
     def _proof(self) -> list[tuple[str, Expr]] | None:
         """Put definitions in, last first, until nothing is left."""
@@ -175,7 +188,9 @@ class _Prover:
 
     def _derived(self, expr: Expr) -> Expr:
         """Jacobians and gradients replaced by what was derived for them."""
-        expr = everywhere(lambda e: self._jacobian(e.of, e.wrt) if isinstance(e, Partial) else None, expr)
+        expr = everywhere(
+            lambda e: self._jacobian(e.of, e.wrt) if isinstance(e, Partial) else None, expr
+        )
         for _ in self.op.tensors:
             after = everywhere(self._gradient, expr)
             if after == expr:
@@ -189,7 +204,9 @@ class _Prover:
             return None
         for stage in self.derivation.stages:
             if total_gradient(self.op, stage.component).tensor == expr.tensor:
-                return rename(stage.closed, dict(zip(stage.component.indices, expr.indices, strict=True)))
+                return rename(
+                    stage.closed, dict(zip(stage.component.indices, expr.indices, strict=True))
+                )
         return None
 
     def _jacobian(self, of: Component, wrt: Component) -> Expr:
@@ -216,7 +233,7 @@ class _Prover:
             if inner != 0:
                 yield Contraction(Mul(_separate_jacobian(inside, middle), inner), *letters)
 
-    # -- numbers ------------------------------------------------------------------------------------
+    # -- numbers --------------------------------------------------------------------------------
 
     def _refute(self) -> Refutation | Undecided:
         points = 0
@@ -244,10 +261,14 @@ class _Prover:
                 if mpmath.isfinite(left) and mpmath.isfinite(right):
                     yield at, left, right
 
-    def _refutation(self, sample: _Sample, at: dict[Index, int], left: Any, right: Any) -> Refutation:
+    def _refutation(
+        self, sample: _Sample, at: dict[Index, int], left: Any, right: Any
+    ) -> Refutation:
         sizes = {s.name: n for s, n in sample.sizes.items()}
         named = {i.name: n for i, n in at.items()}
-        return Refutation(self.op, self.statement, sizes, sample.shown(), named, float(left), float(right))
+        return Refutation(
+            self.op, self.statement, sizes, sample.shown(), named, float(left), float(right)
+        )
 
 
 class _Sample:
@@ -257,8 +278,11 @@ class _Sample:
         self.op = op
         names = dict.fromkeys(i.size for i in op.letters)
         self.sizes = {s: lengths[k % len(lengths)] for k, s in enumerate(names)}
-        self.random, self.positive = random.Random(seed), positive
-        self.scalars = {p.symbol: mpmath.mpf(p.default.numerator) / p.default.denominator for p in op.parameters}
+        self.positive = positive
+        self.random = random.Random(seed)  # noqa: S311  # numbers to look at, no secret
+        self.scalars = {
+            p.symbol: mpmath.mpf(p.default.numerator) / p.default.denominator for p in op.parameters
+        }
         self.known: dict[tuple[Tensor, tuple[int, ...]], Any] = {}
         self.evaluator = Evaluator(self.sizes, self.scalars, self._component)
         for component in (*op.inputs, *(gradient(c) for c in op.outputs)):
@@ -303,10 +327,10 @@ def _opened(expr: Expr, equation: Any) -> Expr | None:
 def _separate_jacobian(expr: Expr, wrt: Component) -> Expr:
     """The Jacobian where `wrt` may share letters with the expression: they are told apart first."""
     own = tuple(fresh_index(i) for i in wrt.indices)
-    return rename(jacobian(expr, Component(wrt.tensor, *own)), dict(zip(own, wrt.indices, strict=True)))
+    return rename(
+        jacobian(expr, Component(wrt.tensor, *own)), dict(zip(own, wrt.indices, strict=True))
+    )
 
 
 def _plain(text: str) -> str:
     return text.replace("_", r"\_")
-
-

@@ -76,8 +76,11 @@ class Chain:
     def run(self, laws: Iterable[Law]) -> None:
         """Apply the laws in order, again and again, until none applies."""
         laws = tuple(laws)
-        while any([self.apply(law) for law in laws]):
-            pass
+        before = None
+        while self.expr != before:
+            before = self.expr
+            for law in laws:
+                self.apply(law)
 
 
 def everywhere(local: Callable[[Expr], Expr | None], expr: Expr) -> Expr:

@@ -47,7 +47,9 @@ def _power(expr: Pow, wrt: Component) -> Expr:
 def _function(expr: Elementwise, wrt: Component) -> Expr:
     """f(g)' = f'(g) g', for each argument."""
     rules = expr.row.derivatives
-    return Add(*(Mul(d(*expr.args, expr), jacobian(a, wrt)) for d, a in zip(rules, expr.args, strict=True)))
+    return Add(
+        *(Mul(d(*expr.args, expr), jacobian(a, wrt)) for d, a in zip(rules, expr.args, strict=True))
+    )
 
 
 def _contraction(expr: Contraction, wrt: Component) -> Expr:

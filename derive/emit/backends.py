@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from derive.derivation import Derivation
-from derive.emit.document import latex_file
+from derive.emit.document import latex
 from derive.emit.torch_module import torch_module
 from derive.emit.triton_module import template_for, triton_module
 from derive.notation.op import Op
@@ -29,6 +29,13 @@ BACKENDS = {
     for b in (
         Backend("torch", "torch", ".py", lambda op: ("torch/op.py.jinja",), "#", torch_module),
         Backend("triton", "triton", ".py", template_for, "#", triton_module),
-        Backend("latex", "latex", ".tex", lambda op: ("latex/op.tex.jinja",), "%", latex_file),
+        Backend(
+            "latex",
+            "latex",
+            ".tex",
+            lambda op: ("latex/op.tex.jinja",),
+            "%",
+            lambda op, derivation: latex(derivation, standalone=True),
+        ),
     )
 }

@@ -9,7 +9,7 @@ from sympy import Expr
 
 from derive.derivation import Derivation, total_gradient
 from derive.emit.environment import render
-from derive.emit.narrative import Passage, Section, narrative
+from derive.emit.narrative import Passage, Section, lemma, narrative
 from derive.errors import DeriveError
 from derive.notation.latex import component_latex, name_latex, to_latex
 from derive.notation.nodes import Component, Index, Partial
@@ -68,11 +68,6 @@ def latex(derivation: Derivation, part: str = "all", standalone: bool = False) -
     )
 
 
-def latex_file(op: Op, derivation: Derivation) -> str:
-    """The body of `latex/<op>.tex`."""
-    return latex(derivation, standalone=True)
-
-
 def _equation(op: Op, target: Component, expr: Expr) -> Row:
     return Row(component_latex(target), to_latex(expr, target.indices, op.letters), "")
 
@@ -94,7 +89,9 @@ def _display(op: Op, passage: Passage) -> Display:
     for line in passage.lines:
         right = to_latex(line.expr, passage.free, op.letters)
         if not rows or rows[-1].right != right:
-            rows.append(Row("" if rows else _subject(passage.subject, op, passage.free), right, line.law))
+            rows.append(
+                Row("" if rows else _subject(passage.subject, op, passage.free), right, line.law)
+            )
     return Display(_sentence(passage), tuple(rows))
 
 
@@ -131,12 +128,19 @@ def text(derivation: Derivation, wrt: str | None = None, trace: bool = False) ->
     if wrt is not None and wrt not in op.tensors:
         raise DeriveError(f'{op.name} has no tensor "{wrt}"; it has {", ".join(op.tensors)}')
     lines = [*op.title, op.header, ""]
-    lines += _aligned((component_text(e.target), to_text(e.expr, e.target.indices, op.letters)) for e in op.equations)
+    lines += _aligned(
+        (component_text(e.target), to_text(e.expr, e.target.indices, op.letters))
+        for e in op.equations
+    )
     shown = [c.tensor.name for c in op.inputs] if wrt is None else [wrt]
     lines += ["", "gradients", *(f"  {_gradient(derivation, name)}" for name in shown)]
-    lines += ["", "as computed", *(f"  {_computed(derivation, s)}" for s in derivation.chain)] if wrt is None else []
+    lines += (
+        ["", "as computed", *(f"  {_computed(derivation, s)}" for s in derivation.chain)]
+        if wrt is None
+        else []
+    )
     for identity in derivation.identities if wrt is None else ():
-        lines += ["", "identity", *_passage_lines(op, _lemma_of(identity))]
+        lines += ["", "identity", *_passage_lines(op, lemma(identity.steps))]
     if trace:
         for section in narrative(derivation, wrt):
             lines += ["", f"gradient of {section.component.tensor.name}"]
@@ -147,18 +151,16 @@ def text(derivation: Derivation, wrt: str | None = None, trace: bool = False) ->
 
 def _gradient(derivation: Derivation, name: str) -> str:
     stage = derivation.stage[name]
-    return equation_text(total_gradient(derivation.op, stage.component), stage.closed, derivation.op.letters)
+    return equation_text(
+        total_gradient(derivation.op, stage.component), stage.closed, derivation.op.letters
+    )
 
 
 def _computed(derivation: Derivation, name: str) -> str:
     stage = derivation.stage[name]
-    return equation_text(total_gradient(derivation.op, stage.component), stage.computed, derivation.op.letters)
-
-
-def _lemma_of(identity: object) -> Passage:
-    from derive.emit.narrative import _lemma
-
-    return _lemma(identity.steps)  # type: ignore[attr-defined]  # an Identity
+    return equation_text(
+        total_gradient(derivation.op, stage.component), stage.computed, derivation.op.letters
+    )
 
 
 def _passage_lines(op: Op, passage: Passage) -> Iterable[str]:

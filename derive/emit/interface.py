@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from derive.derivation import Derivation
 from derive.emit.names import Namer, class_name
 from derive.emit.source import WIDTH, as_docstring, bracketed, comma, fill, split_top, unpacked
-from derive.notation.nodes import Component, Index, Size
+from derive.notation.nodes import Component, Index, Size, Tensor
 from derive.notation.text import equation_text
 from derive.plan.program import Program
 from derive.plan.roles import PRODUCT
@@ -42,8 +42,7 @@ class Interface:
     forward_results: str
     setup: tuple[str, ...]
     cotangents: str
-    context_call: str
-    grads_returned: str
+    context_call: tuple[str, ...]
 
 
 class Plumbing:
@@ -60,13 +59,24 @@ class Plumbing:
     @property
     def helper_names(self) -> dict[str, str]:
         """Names of the local variables that the template itself places."""
-        plain = ("row", "rows", "columns", "inside", "start", "program", "programs", "kernel", "block")
+        plain = (
+            "row",
+            "rows",
+            "columns",
+            "inside",
+            "start",
+            "program",
+            "programs",
+            "kernel",
+            "block",
+        )
         return {n: self.name(n) for n in (*plain, "work", "needs")}
 
-    @property
-    def shared_casts(self) -> dict[str, str]:
-        """How host code spells an input that a kernel would have cast."""
-        return {n: f"{n}.to({self.work})" for n in self.saved_inputs}
+    def condition(self, tensor: Tensor) -> str:
+        """When the backward pass needs a tensor, as Python; empty if every gradient needs it."""
+        needed = self.program.needed_by.get(tensor, frozenset())
+        wanted = [f"{self.needs}[{k}]" for k, n in enumerate(self.inputs) if n in needed]
+        return "" if len(wanted) == len(self.inputs) > 1 else " or ".join(wanted)
 
     # -- names ----------------------------------------------------------------------------------
 
@@ -106,8 +116,7 @@ class Plumbing:
         classes = self.program.roles.classes
         declared = self.op.tensors.get(component.tensor.name.removeprefix("d"), component)
         first = next(c for c in self.op.inputs if self.leading in c.indices[:1])
-        same = classes.of(declared)[:1] == classes.of(first)[:1]
-        return same
+        return classes.of(declared)[:1] == classes.of(first)[:1]
 
     def shape_doc(self, component: Component) -> str:
         """`[... h]`."""
@@ -142,10 +151,15 @@ class Plumbing:
         known: set[Size] = set()
         for component in components:
             lines += self._sizes_of(component, known, check)
-        if self.casts and not (self.kernels and check):
+        if self._casts_on_the_way(check):
             first = components[0].tensor.name
             lines.append(f"{self.work} = torch.promote_types({first}.dtype, torch.float32)")
         return lines
+
+    def _casts_on_the_way(self, check: bool) -> bool:
+        """Is `work` mentioned? Kernels cast what they load: only gradients of unsaved inputs do."""
+        unsaved = len(self.saved_inputs) < len(self.inputs)
+        return self.casts and (not self.kernels or (unsaved and not check))
 
     def _sizes_of(self, component: Component, known: set[Size], check: bool) -> list[str]:
         name, indices = component.tensor.name, component.indices
@@ -154,12 +168,18 @@ class Plumbing:
         lead_known = not leads or self.leading is None or self.leading.size in known
         shape_doc = f'"{name}", "{self.shape_doc(component)}", {name}'
         if lead_known and all(i.size in known for i in own):
-            return [f"_expect({name}.shape == {self.shape(component)}, {shape_doc})"] if check else []
+            return (
+                [f"_expect({name}.shape == {self.shape(component)}, {shape_doc})"] if check else []
+            )
         least = f"{name}.dim() {'>=' if leads else '=='} {len(own) if leads else len(indices)}"
         lines = [f"_expect({least}, {shape_doc})"] if check else []
         new: list[str] = []
         if leads and not lead_known:
-            new.append(f"{self.lead} = {name}.shape[:{-len(own)}]" if own else f"{self.lead} = {name}.shape")
+            new.append(
+                f"{self.lead} = {name}.shape[:{-len(own)}]"
+                if own
+                else f"{self.lead} = {name}.shape"
+            )
             known.add(indices[0].size)
         for k, index in enumerate(indices):
             if index in own and index.size not in known:
@@ -185,7 +205,9 @@ class Plumbing:
             signature=bracketed(f"def {op.name}(", header, f") -> {results}:", 0),
             doc=f"{self.documented(op.outputs)} from {self.documented(op.inputs)}; differentiable.",
             pick=self._pick(),
-            forward_signature=bracketed(f"def {op.name}_forward(", header, ") -> tuple[Any, ...]:", 0),
+            forward_signature=bracketed(
+                f"def {op.name}_forward(", header, ") -> tuple[Any, ...]:", 0
+            ),
             forward_doc=self._forward_doc(),
             prepare_forward=tuple(self.prepare(op.inputs, check=True)),
             forward_call=self._forward_call(),
@@ -201,7 +223,6 @@ class Plumbing:
             setup=tuple(self._setup()),
             cotangents=", ".join([*self.cotangents, *(["*_"] if self.kept else [])]),
             context_call=self._context_call(),
-            grads_returned=", ".join(["*grads", *("None" for _ in self.scalars)]) if self.scalars else "grads",
         )
 
     @property
@@ -229,11 +250,18 @@ class Plumbing:
         tensors = [f"{n}: Tensor" for n in [*self.cotangents, *self.saved_inputs, *self.kept_names]]
         needs = f"{self.needs}: Sequence[bool] = ({comma(['True'] * len(self.inputs))})"
         items = [*tensors, *sizes, *scalars, "*", needs]
-        return bracketed(f"def {self.op.name}_backward(", items, ") -> tuple[Tensor | None, ...]:", 0)
+        return bracketed(
+            f"def {self.op.name}_backward(", items, ") -> tuple[Tensor | None, ...]:", 0
+        )
 
     def _backward_call(self) -> str:
         grads = unpacked([c.tensor.name for c in self.program.gradients])
-        arguments = [*(self.flat(c, cast=True) for c in self.given), *self.kept_names, *self.numbers, self.needs]
+        arguments = [
+            *(self.flat(c, cast=True) for c in self.given),
+            *self.kept_names,
+            *self.numbers,
+            self.needs,
+        ]
         return bracketed(f"{grads} = _backward(", arguments, ")", 4)
 
     def _unpack_forward(self) -> str:
@@ -253,11 +281,16 @@ class Plumbing:
             lines.append(f"ctx.numbers = ({comma(self._numbers_from_inputs())})")
         return lines
 
-    def _context_call(self) -> str:
+    def _context_call(self) -> tuple[str, ...]:
+        """The last lines of the Function's backward: a scalar has no gradient."""
         numbers = ["*ctx.numbers"] if self.numbers else []
         needs = f"{self.needs}=ctx.needs_input_grad[:{len(self.inputs)}]"
         items = [*self.cotangents, "*ctx.saved_tensors", *numbers, needs]
-        return bracketed(f"grads = {self.op.name}_backward(", items, ")", 8)
+        if not self.scalars:
+            return (bracketed(f"return {self.op.name}_backward(", items, ")", 8),)
+        nones = ", ".join("None" for _ in self.scalars)
+        call = bracketed(f"grads = {self.op.name}_backward(", items, ")", 8)
+        return call, f"return *grads, {nones}"
 
     @property
     def kept_names(self) -> list[str]:
@@ -312,9 +345,21 @@ class Plumbing:
         equations = [f"    {e.text}" for e in op.equations]
         gradients = [
             _wrapped(equation_text(p, s.closed, op.letters))
-            for s, p in ((d.stage[c.tensor.name], g) for c, g in zip(op.inputs, self._primed(), strict=True))
+            for s, p in (
+                (d.stage[c.tensor.name], g) for c, g in zip(op.inputs, self._primed(), strict=True)
+            )
         ]
-        lines = [*title, "", f"    {op.header}", "", *equations, "", "Gradients, with dt for ∂l/∂t:", "", *gradients]
+        lines = [
+            *title,
+            "",
+            f"    {op.header}",
+            "",
+            *equations,
+            "",
+            "Gradients, with dt for ∂l/∂t:",
+            "",
+            *gradients,
+        ]
         return as_docstring("\n".join(lines))
 
     def _primed(self) -> list[Component]:

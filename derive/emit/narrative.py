@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from sympy import Expr
 
 from derive.derivation import Derivation, Stage
-from derive.notation.nodes import Component, Contraction, Index, Partial, free_indices
+from derive.notation.nodes import Component, Index, Partial, free_indices
 from derive.rewrite import Chain, Step
-from derive.simplify.identities import Identity
 
 
 @dataclass(frozen=True)
@@ -45,16 +44,15 @@ class Section:
 
 def narrative(derivation: Derivation, wrt: str | None = None) -> tuple[Section, ...]:
     """One section for each tensor, in the order of the derivation."""
-    known = {i.left: i for i in derivation.identities}
     stages = [s for s in derivation.stages if wrt in (None, s.name)]
-    return tuple(_section(s, known) for s in stages)
+    return tuple(_section(s) for s in stages)
 
 
-def _section(stage: Stage, known: dict[Expr, Identity]) -> Section:
+def _section(stage: Stage) -> Section:
     passages = [_passage("jacobian", c) for c in stage.jacobians]
-    passages += _with_proofs("chain rule", stage.gradient, known)
+    passages += _with_proofs("chain rule", stage.gradient)
     if stage.closing.steps:
-        passages += _with_proofs("substitution", stage.closing, known)
+        passages += _with_proofs("substitution", stage.closing)
     return Section(stage.component, tuple(passages), Equality(stage.closed, ""))
 
 
@@ -63,7 +61,7 @@ def _passage(kind: str, chain: Chain) -> Passage:
     return Passage(kind, chain.subject, tuple(lines), _free(chain.subject))
 
 
-def _with_proofs(kind: str, chain: Chain, known: dict[Expr, Identity]) -> Iterator[Passage]:
+def _with_proofs(kind: str, chain: Chain) -> Iterator[Passage]:
     """The chain, interrupted by the proof of each identity where it is used."""
     lines = [Equality(chain.start, "")]
     for step in chain.steps:
@@ -81,14 +79,15 @@ def _proofs(step: Step) -> Iterator[Passage]:
     chain: list[Step] = []
     for part in step.proof:
         if chain and part.before != chain[-1].after:
-            yield _lemma(chain)
+            yield lemma(chain)
             chain = []
         chain.append(part)
     if chain:
-        yield _lemma(chain)
+        yield lemma(chain)
 
 
-def _lemma(chain: Sequence[Step]) -> Passage:
+def lemma(chain: Sequence[Step]) -> Passage:
+    """The proof of an identity."""
     subject = chain[0].before
     lines = tuple(Equality(s.after, s.law) for s in chain)
     return Passage("identity", subject, lines, _free(subject))
@@ -99,5 +98,4 @@ def _free(subject: Expr) -> tuple[Index, ...]:
         return subject.indices
     if isinstance(subject, Partial):
         return (*subject.of.indices, *subject.wrt.indices)
-    assert isinstance(subject, Contraction)
     return tuple(free_indices(subject))

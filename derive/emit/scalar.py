@@ -80,7 +80,9 @@ class ScalarPrinter(ABC):
         if value is None:
             return _signed(repr(float(number)))
         if value.q == 1:
-            return _signed(str(value.p) if value.p in (1, -1) or abs(value.p) < 10**15 else repr(float(value)))
+            return _signed(
+                str(value.p) if value.p in (1, -1) or abs(value.p) < 10**15 else repr(float(value))
+            )
         if Rational(repr(float(value))) == value:
             return _signed(repr(float(value)))
         return f"{value.p} / {value.q}", PRODUCT
@@ -95,7 +97,11 @@ class ScalarPrinter(ABC):
             negative = bool(term.as_coeff_Mul()[0].is_negative)
             code = self.code(-term if negative else term, space)
             shown = bracket(code, PRODUCT if negative else SUM)
-            text += (" - " if negative else " + ") + shown if text else ("-" if negative else "") + shown
+            text += (
+                (" - " if negative else " + ") + shown
+                if text
+                else ("-" if negative else "") + shown
+            )
         return text, SUM
 
     def _product(self, expr: Mul, space: tuple[Index, ...]) -> Code:

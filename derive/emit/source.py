@@ -1,4 +1,4 @@
-"""Lines of Python source: statements under their equations, long ones broken where a person would."""
+"""Lines of Python source: long statements are broken where a person would break them."""
 
 from __future__ import annotations
 

@@ -57,7 +57,10 @@ class TorchModule:
         p, names = self.program, self.plumbing
         out = [*names.outputs, *names.kept]
         doc = f"{documented(p.op.inputs)} -> {documented((*p.op.outputs, *p.kept))}"
-        copies = [f"{n}.clone()" if n in names.outputs and k >= len(names.outputs) else n for k, n in enumerate(out)]
+        copies = [
+            f"{n}.clone()" if n in names.outputs and k >= len(names.outputs) else n
+            for k, n in enumerate(out)
+        ]
         parameters = [f"{n}: Tensor" for n in names.inputs] + [f"{n}: float" for n in names.scalars]
         return Function(
             bracketed("def _forward(", parameters, f") -> {_tuple_type(len(out))}:", 0),
@@ -71,13 +74,17 @@ class TorchModule:
         p, names = self.program, self.plumbing
         given = (*p.cotangents, *p.saved)
         parameters = [f"{c.tensor.name}: Tensor" for c in given]
-        parameters += [f"{n.name}: int" for n in p.saved_sizes] + [f"{n.name}: float" for n in p.saved_scalars]
+        parameters += [f"{n.name}: int" for n in p.saved_sizes] + [
+            f"{n.name}: float" for n in p.saved_scalars
+        ]
         grads = [c.tensor.name for c in p.gradients]
         shown = documented(tuple(gradients_as_declared(p)))
         return Function(
             bracketed(
-                "def _backward(", [*parameters, f"{names.needs}: Sequence[bool]"],
-                ") -> tuple[Tensor | None, ...]:", 0,
+                "def _backward(",
+                [*parameters, f"{names.needs}: Sequence[bool]"],
+                ") -> tuple[Tensor | None, ...]:",
+                0,
             ),
             f"{documented(given)} -> {shown}",
             self._sizes(p.backward, given),
@@ -90,22 +97,23 @@ class TorchModule:
 
     def _guarded(self, given: tuple[Component, ...]) -> Iterable[Block]:
         """Statements that only some gradients need run only if one of those is needed."""
-        p = self.program
-        inputs = self.plumbing.inputs
         blocks: list[tuple[str, list[Statement]]] = []
-        for statement in p.backward:
-            needed = p.needed_by.get(statement.target.tensor, frozenset())
-            wanted = [f"{self.plumbing.needs}[{k}]" for k, n in enumerate(inputs) if n in needed]
-            condition = "" if len(wanted) == len(inputs) > 1 else " or ".join(wanted)
+        for statement in self.program.backward:
+            condition = self.plumbing.condition(statement.target.tensor)
             if not blocks or blocks[-1][0] != condition:
                 blocks.append((condition, []))
             blocks[-1][1].append(statement)
         for condition, statements in blocks:
             yield Block(condition, tuple(self._lines(statements, given, 8 if condition else 4)))
 
-    def _lines(self, statements: Iterable[Statement], given: tuple[Component, ...], indent: int) -> Iterable[Line]:
+    def _lines(
+        self, statements: Iterable[Statement], given: tuple[Component, ...], indent: int
+    ) -> Iterable[Line]:
         for statement in statements:
-            yield Line(statement.note, assign(statement.target.tensor.name, self._code(statement, given), indent))
+            yield Line(
+                statement.note,
+                assign(statement.target.tensor.name, self._code(statement, given), indent),
+            )
 
     def _code(self, statement: Statement, given: tuple[Component, ...]) -> str:
         """The right side, in the shape of the target."""
@@ -122,7 +130,9 @@ class TorchModule:
             return code
         return f"{code if binding == ATOM else f'({code})'}.expand({shape})"
 
-    def _sizes(self, statements: Iterable[Statement], given: tuple[Component, ...]) -> tuple[str, ...]:
+    def _sizes(
+        self, statements: Iterable[Statement], given: tuple[Component, ...]
+    ) -> tuple[str, ...]:
         """Lines that name the sizes that some statement's code mentions."""
         statements = tuple(statements)
         text = " ".join(self._code(s, given) for s in statements)

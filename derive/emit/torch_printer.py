@@ -1,4 +1,4 @@
-"""Printing an expression as torch code: axes aligned by `None`, sums as means, products as matmul."""
+"""Printing an expression as torch code: axes aligned by `None`, sums as means, `@`, einsum."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from itertools import count
 from sympy import Expr, KroneckerDelta, Mul, Pow, Rational, S
 from sympy.core.sorting import default_sort_key
 
-from derive.emit.scalar import ATOM, POWER, PRODUCT, UNARY, Code, ScalarPrinter, bracket, factor_order
+from derive.emit.scalar import (
+    ATOM,
+    POWER,
+    PRODUCT,
+    UNARY,
+    Code,
+    ScalarPrinter,
+    bracket,
+    factor_order,
+)
 from derive.notation.functions import Row
 from derive.notation.nodes import Component, Contraction, Index, Size, free_indices
 
@@ -37,7 +46,11 @@ class TorchPrinter(ScalarPrinter):
         """Axes in the order of the space, with `None` for each axis that is missing."""
         order = [i for i in space if i in indices]
         if order != list(indices):
-            text = f"{text}.T" if len(order) == 2 else f"{text}.permute({', '.join(str(indices.index(i)) for i in order)})"
+            text = (
+                f"{text}.T"
+                if len(order) == 2
+                else f"{text}.permute({', '.join(str(indices.index(i)) for i in order)})"
+            )
         if not order:
             return text, ATOM
         inside = [":" if i in order else "None" for i in space[space.index(order[0]) :]]
@@ -59,11 +72,12 @@ class TorchPrinter(ScalarPrinter):
     def power(self, base: Expr, exponent: Expr, space: Space) -> Code:
         if exponent.as_coeff_Mul()[0].is_negative:
             return "1 / " + bracket(self.code(Pow(base, -exponent), space), UNARY), PRODUCT
-        if base.is_number or isinstance(base, Size):
-            return f"{bracket(self.code(base, space), ATOM)}**{bracket(self._exponent(exponent), ATOM)}", POWER
-        if exponent == _HALF:
+        if exponent == _HALF and base.atoms(Component):
             return f"torch.sqrt({self.code(base, space)[0]})", ATOM
-        return f"{bracket(self.code(base, space), ATOM)}**{bracket(self._exponent(exponent), ATOM)}", POWER
+        return (
+            f"{bracket(self.code(base, space), ATOM)}**{bracket(self._exponent(exponent), ATOM)}",
+            POWER,
+        )
 
     def _exponent(self, exponent: Expr) -> Code:
         return self.code(exponent, ())
@@ -102,7 +116,13 @@ class TorchPrinter(ScalarPrinter):
         for indices, group in groups.items():
             starts = [f for f in group if not _inverse(f)]
             aligned = _needs_none(indices, space)
-            if indices and aligned and starts and len(group) + scalars > 1 and len(group) < len(factors):
+            if (
+                indices
+                and aligned
+                and starts
+                and len(group) + scalars > 1
+                and len(group) < len(factors)
+            ):
                 return group
         return []
 
@@ -124,7 +144,9 @@ class TorchPrinter(ScalarPrinter):
         rest = [f for f in factors if f is not total]
         means = [1 / d.size for d in total.dummies]
         body, dummies = total.open()
-        can = all(rest.count(m) for m in set(means)) and not self._is_matmul(body, (*free_indices(total), *dummies))
+        can = all(rest.count(m) for m in set(means)) and not self._is_matmul(
+            body, (*free_indices(total), *dummies)
+        )
         if can and len(set(means)) == len(means):
             rest = [f for f in rest if f not in means]
             return number, rest, self.contraction(total, Mul(*means), space)
@@ -145,13 +167,15 @@ class TorchPrinter(ScalarPrinter):
         return text, PRODUCT
 
     def _is_matmul(self, body: Expr, indices: Space) -> bool:
-        """Does no factor carry all the indices? Then a pointwise product would be larger than any."""
+        """Does no factor carry all the indices? A pointwise product would be larger than any."""
         if any(f.is_number for f in Mul.make_args(body)) and len(Mul.make_args(body)) == 1:
             return False
         carried = [set(free_indices(f)) for f in Mul.make_args(body)]
         return not any(c >= set(indices) for c in carried)
 
-    def _pointwise_sum(self, body: Expr, dummies: Space, free: Space, factor: Expr) -> tuple[str, Space]:
+    def _pointwise_sum(
+        self, body: Expr, dummies: Space, free: Space, factor: Expr
+    ) -> tuple[str, Space]:
         space = self._natural_space(body, (*free, *dummies))
         axes = [k for k, i in enumerate(space) if i in dummies]
         order = tuple(i for i in space if i not in dummies)
@@ -170,7 +194,9 @@ class TorchPrinter(ScalarPrinter):
         return tuple(sorted(indices, key=lambda i: (i.is_dummy, i.rank)))
 
     def _einsum(self, body: Expr, dummies: Space, result: Space) -> tuple[str, Space]:
-        operands = sorted(Mul.make_args(body), key=lambda f: (-len(free_indices(f)), factor_order(f)))
+        operands = sorted(
+            Mul.make_args(body), key=lambda f: (-len(free_indices(f)), factor_order(f))
+        )
         parts = [self._operand(f) for f in operands]
         if len(parts) == 2:
             product = _matmul(parts[0], parts[1], dummies, result)
@@ -195,7 +221,11 @@ def _matmul(
     """`a @ b`, transposed as needed, where both have two axes at most and share the one dummy."""
     if len(dummies) != 1 or max(len(a[1]), len(b[1])) > 2 or len(set(a[1]) & set(b[1])) != 1:
         return None
-    if any(len(set(x[1])) != len(x[1]) or dummies[0] not in x[1] for x in (a, b)) or not a[1] or not b[1]:
+    if (
+        any(len(set(x[1])) != len(x[1]) or dummies[0] not in x[1] for x in (a, b))
+        or not a[1]
+        or not b[1]
+    ):
         return None
     if len(result) != len(a[1]) + len(b[1]) - 2:
         return None
@@ -232,5 +262,3 @@ def _needs_none(indices: frozenset[Index], space: Space) -> bool:
     """Does a tensor with these indices need `None` to be aligned?"""
     places = [k for k, i in enumerate(space) if i in indices]
     return bool(places) and places != list(range(places[0], len(space)))
-
-

@@ -41,7 +41,9 @@ class TritonPrinter(ScalarPrinter):
         code = self.code(base, space)
         if exponent.is_Integer:
             short = exponent <= 3 and isinstance(base, Component)
-            text = " * ".join([code[0]] * int(exponent)) if short else f"_power({code[0]}, {exponent})"
+            text = (
+                " * ".join([code[0]] * int(exponent)) if short else f"_power({code[0]}, {exponent})"
+            )
             return text, PRODUCT if short else ATOM
         if exponent == _HALF:
             return f"tl.sqrt({code[0]})", ATOM

@@ -23,7 +23,9 @@ Lookup = Callable[[Component, tuple[int, ...]], Any]
 class Evaluator:
     """Values of expressions for given sizes, scalars and components."""
 
-    def __init__(self, sizes: Mapping[Size, int], scalars: Mapping[Scalar, Any], lookup: Lookup) -> None:
+    def __init__(
+        self, sizes: Mapping[Size, int], scalars: Mapping[Scalar, Any], lookup: Lookup
+    ) -> None:
         self.sizes, self.scalars, self.lookup = sizes, scalars, lookup
 
     def value(self, expr: Expr, at: Point) -> Any:

@@ -49,14 +49,11 @@ class Operator:
     body: Sum
 
 
-Leaf = Expr  # a component, a Jacobian, a delta, a size, a scalar, a number
-
-
 @dataclass(frozen=True)
 class Factor:
     """base^exponent; an exponent is an exact number or an expression of scalars."""
 
-    base: Leaf | Ones | Call | Operator | Sum
+    base: Expr | Ones | Call | Operator | Sum
     exponent: Expr = S.One
 
 
@@ -75,7 +72,9 @@ class Product:
 
     @property
     def below(self) -> tuple[Factor, ...]:
-        return tuple(replace(f, exponent=-f.exponent) for f in self.factors if _is_negative(f.exponent))
+        return tuple(
+            replace(f, exponent=-f.exponent) for f in self.factors if _is_negative(f.exponent)
+        )
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class Sum:
 
 
 def explicit(expr: Expr, free: Sequence[Index], letters: Sequence[Index]) -> Sum:
-    """The expression as written under a left side with the indices `free`; dummies take `letters`."""
+    """The expression as written where `free` stand on the left; dummies take `letters`."""
     return _Writer(letters).sum(expr, tuple(free), set(free))
 
 
@@ -106,7 +105,9 @@ class _Writer:
         taken.update(_letters_of(inner))
         return Sum(tuple(sorted(inner.terms, key=lambda t: (t.negative, _degree(t)))))
 
-    def product(self, term: Expr, free: tuple[Index, ...], taken: set[Index], alone: bool) -> Product:
+    def product(
+        self, term: Expr, free: tuple[Index, ...], taken: set[Index], alone: bool
+    ) -> Product:
         """One product, its sums merged into it, with the ones that its letters need."""
         factors, dummies = self._flatten(term, taken)
         number = Mul(*(f for f in factors if f.is_Rational))
@@ -115,7 +116,9 @@ class _Writer:
         carried = [i for f in factors for i in _carries(f)]
         ones = [i for i in free if i not in carried and (alone or carried or dummies)]
         for dummy in dummies:
-            ones += [dummy] * max(0, 2 - sum(dummy in _carries(f) for f in factors) - _repeats(dummy, factors))
+            ones += [dummy] * max(
+                0, 2 - sum(dummy in _carries(f) for f in factors) - _repeats(dummy, factors)
+            )
         place = sum(isinstance(f.base, Component) and is_gradient(f.base) for f in written)
         placed = written[:place] + tuple(Factor(Ones(i)) for i in ones) + written[place:]
         return Product(bool(number.is_negative), abs(number), placed, len(dummies))
@@ -138,7 +141,9 @@ class _Writer:
     def _letter(self, dummy: Index, taken: set[Index]) -> Index:
         """The first letter of the dummy's size that is not in use; then letters of no op."""
         names = {i.name for i in taken}
-        known = next((i for i in self.letters if i.size == dummy.size and i.name not in names), None)
+        known = next(
+            (i for i in self.letters if i.size == dummy.size and i.name not in names), None
+        )
         names |= {i.name for i in self.letters}
         letter = known or next(
             Index(n, dummy.size, 5000 + k) for k, n in enumerate(_alphabet()) if n not in names
@@ -150,7 +155,7 @@ class _Writer:
         base, exponent = factor.as_base_exp() if isinstance(factor, Pow) else (factor, S.One)
         return Factor(self._base(base, taken), exponent)
 
-    def _base(self, base: Expr, taken: set[Index]) -> Leaf | Ones | Call | Operator | Sum:
+    def _base(self, base: Expr, taken: set[Index]) -> Expr | Ones | Call | Operator | Sum:
         if isinstance(base, Elementwise):
             shared = tuple(free_indices(base))
             args = tuple(self.sum(a, shared, taken) for a in base.args)
@@ -204,7 +209,12 @@ def _factor_key(factor: Expr) -> tuple[object, ...]:
     base = factor.as_base_exp()[0] if isinstance(factor, Pow) else factor
     if isinstance(base, Component):
         kind = 2 if is_gradient(base) else 4
-        return (kind, -len(base.indices) if kind == 4 else 0, base.tensor.rank, _ranks(base.indices))
+        return (
+            kind,
+            -len(base.indices) if kind == 4 else 0,
+            base.tensor.rank,
+            _ranks(base.indices),
+        )
     order: tuple[type, ...] = (Rational, Size, Scalar, Partial, Elementwise, Add, KroneckerDelta)
     places = (0, 1, 1, 3, 5, 6, 7)
     kind = next((p for t, p in zip(order, places, strict=True) if isinstance(base, t)), 6)

@@ -14,8 +14,8 @@ import mpmath
 from sympy import Expr, Function, Integer, Pow, Rational, S
 
 
-class Elementwise(Function):  # type: ignore[misc]  # SymPy's Function is untyped
-    """A function of the table. It never evaluates by itself: what a user writes stays as written."""
+class Elementwise(Function):
+    """A function of the table. It never evaluates by itself: what is written stays written."""
 
     row: Row
 
@@ -67,8 +67,12 @@ _half = Rational(1, 2)
 ROWS = (
     Row("exp", (lambda x, y: y,), mpmath.exp, r"\exp", "torch.exp({0})", "tl.exp({0})"),
     Row("log", (lambda x, y: 1 / x,), mpmath.log, r"\log", "torch.log({0})", "tl.log({0})"),
-    Row("sin", (lambda x, y: call("cos", x),), mpmath.sin, r"\sin", "torch.sin({0})", "tl.sin({0})"),
-    Row("cos", (lambda x, y: -call("sin", x),), mpmath.cos, r"\cos", "torch.cos({0})", "tl.cos({0})"),
+    Row(
+        "sin", (lambda x, y: call("cos", x),), mpmath.sin, r"\sin", "torch.sin({0})", "tl.sin({0})"
+    ),
+    Row(
+        "cos", (lambda x, y: -call("sin", x),), mpmath.cos, r"\cos", "torch.cos({0})", "tl.cos({0})"
+    ),
     Row("tan", (lambda x, y: 1 + y**2,), mpmath.tan, r"\tan", "torch.tan({0})", "_tan({0})"),
     Row("tanh", (lambda x, y: 1 - y**2,), mpmath.tanh, r"\tanh", "torch.tanh({0})", "_tanh({0})"),
     Row(
@@ -95,8 +99,22 @@ ROWS = (
         "torch.erf({0})",
         "tl.erf({0})",
     ),
-    Row("abs", (lambda x, y: call("sign", x),), abs, r"\operatorname{abs}", "torch.abs({0})", "tl.abs({0})"),
-    Row("sign", (lambda x, y: Integer(0),), _sign, r"\operatorname{sign}", "torch.sign({0})", "_sign({0})"),
+    Row(
+        "abs",
+        (lambda x, y: call("sign", x),),
+        abs,
+        r"\operatorname{abs}",
+        "torch.abs({0})",
+        "tl.abs({0})",
+    ),
+    Row(
+        "sign",
+        (lambda x, y: Integer(0),),
+        _sign,
+        r"\operatorname{sign}",
+        "torch.sign({0})",
+        "_sign({0})",
+    ),
     Row(
         "relu",
         (lambda x, y: call("step", x),),
@@ -115,7 +133,10 @@ ROWS = (
     ),
     Row(  # at a tie each argument receives half, as in torch
         "min",
-        (lambda a, b, y: (1 - call("sign", a - b)) / 2, lambda a, b, y: (1 + call("sign", a - b)) / 2),
+        (
+            lambda a, b, y: (1 - call("sign", a - b)) / 2,
+            lambda a, b, y: (1 + call("sign", a - b)) / 2,
+        ),
         min,
         r"\min",
         "torch.minimum({0}, {1})",
@@ -123,7 +144,10 @@ ROWS = (
     ),
     Row(
         "max",
-        (lambda a, b, y: (1 + call("sign", a - b)) / 2, lambda a, b, y: (1 - call("sign", a - b)) / 2),
+        (
+            lambda a, b, y: (1 + call("sign", a - b)) / 2,
+            lambda a, b, y: (1 - call("sign", a - b)) / 2,
+        ),
         max,
         r"\max",
         "torch.maximum({0}, {1})",
@@ -133,7 +157,9 @@ ROWS = (
 
 FUNCTIONS = {row.name: row for row in ROWS}
 CLASSES: dict[str, type[Elementwise]] = {
-    row.name: cast("type[Elementwise]", type(row.name, (Elementwise,), {"row": row, "nargs": row.arity}))
+    row.name: cast(
+        "type[Elementwise]", type(row.name, (Elementwise,), {"row": row, "nargs": row.arity})
+    )
     for row in ROWS
 }
 POWERS = {"sqrt": _half, "rsqrt": -_half}  # words of the language that are powers

@@ -11,10 +11,9 @@ from derive.notation.explicit import Call, Factor, Ones, Operator, Product, Sum,
 from derive.notation.nodes import Component, Index, Named, Partial, Size, Tensor
 from derive.notation.op import is_gradient
 
-GREEK = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau "
-    "upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega".split()
-)
+_LOWER = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau"
+_OTHERS = "upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
+GREEK = frozenset(f"{_LOWER} {_OTHERS}".split())
 _ALIASES = {"eps": "epsilon"}
 _HALF = Rational(1, 2)
 
@@ -67,7 +66,9 @@ def _product(term: Product) -> str:
     """Gradients, then a fraction, then brackets, then deltas."""
     number = Rational(term.number)
     leading = [f for f in term.above if isinstance(f.base, Partial) or _is_gradient(f)]
-    brackets = [f for f in term.above if isinstance(f.base, (Sum, Operator)) and f.exponent == S.One]
+    brackets = [
+        f for f in term.above if isinstance(f.base, (Sum, Operator)) and f.exponent == S.One
+    ]
     deltas = [f for f in term.above if isinstance(f.base, KroneckerDelta)]
     others = [f for f in term.above if f not in leading + brackets + deltas]
     below = ([str(number.q)] if number.q != 1 else []) + [_factor(f) for f in term.below]
@@ -99,7 +100,8 @@ def _factor(factor: Factor) -> str:
         return rf"\sqrt{{{shown}}}"
     if isinstance(base, (Sum, Call)) or shown.startswith(r"\frac"):
         shown = rf"\left({shown}\right)"
-    return f"{shown}^{{{sympy_latex(exponent) if not isinstance(exponent, Named) else name_latex(exponent.name)}}}"
+    power = name_latex(exponent.name) if isinstance(exponent, Named) else sympy_latex(exponent)
+    return f"{shown}^{{{power}}}"
 
 
 def _base(base: Expr | Ones | Call | Operator | Sum) -> str:
@@ -111,11 +113,14 @@ def _base(base: Expr | Ones | Call | Operator | Sum) -> str:
         args = ", ".join(map(sum_latex, base.args))
         return rf"{base.function.row.latex}\left({args}\right)"
     if isinstance(base, Operator):
-        return rf"\frac{{\partial}}{{\partial {component_latex(base.wrt)}}}\left({sum_latex(base.body)}\right)"
+        operator = rf"\frac{{\partial}}{{\partial {component_latex(base.wrt)}}}"
+        return rf"{operator}\left({sum_latex(base.body)}\right)"
     if isinstance(base, KroneckerDelta):
         return rf"\delta_{{{' '.join(i.name for i in base.args)}}}"
     if isinstance(base, Partial):
-        return rf"\frac{{\partial {component_latex(base.of)}}}{{\partial {component_latex(base.wrt)}}}"
+        return (
+            rf"\frac{{\partial {component_latex(base.of)}}}{{\partial {component_latex(base.wrt)}}}"
+        )
     if isinstance(base, Component):
         return component_latex(base)
     return name_latex(base.name) if isinstance(base, Named) else sympy_latex(base)

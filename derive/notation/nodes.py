@@ -164,7 +164,7 @@ class Contraction(Expr):
 
     is_commutative = True
 
-    def __new__(cls, body: Expr, *dummies: Index) -> Expr:  # type: ignore[misc]  # 0 and no dummies collapse
+    def __new__(cls, body: Expr, *dummies: Index) -> Expr:
         if body == 0 or not dummies:
             return body
         if isinstance(body, Contraction):
@@ -213,7 +213,7 @@ def _canonical(body: Expr, dummies: Iterable[Index], level: int) -> tuple[Expr, 
 
 
 def _signature(body: Expr, dummy: Index) -> tuple[Any, ...]:
-    """What tells one dummy from another whatever the names of both: where its components carry it."""
+    """What tells one dummy from another, whatever their names: where components carry it."""
     places = sorted(
         (c.tensor.rank, c.tensor.name, tuple(k for k, i in enumerate(c.indices) if i == dummy))
         for c in body.atoms(Component)

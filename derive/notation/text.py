@@ -54,7 +54,11 @@ def _factor(factor: Factor) -> str:
         return f"({base})" if isinstance(factor.base, Sum) else base
     if exponent == _HALF:
         return f"sqrt({base})"
-    power = str(exponent) if exponent.is_Integer or exponent.is_Atom and not exponent.is_Rational else f"({exponent})"
+    power = (
+        str(exponent)
+        if exponent.is_Integer or (exponent.is_Atom and not exponent.is_Rational)
+        else f"({exponent})"
+    )
     return (f"({base})" if isinstance(factor.base, Sum) else base) + f"^{power}"
 
 

@@ -14,7 +14,16 @@ from functools import cached_property
 from sympy import Add, Expr
 
 from derive.derivation import Derivation, primes, total_gradient
-from derive.notation.nodes import Component, Contraction, Index, Scalar, Size, Tensor, free_indices, rename
+from derive.notation.nodes import (
+    Component,
+    Contraction,
+    Index,
+    Scalar,
+    Size,
+    Tensor,
+    free_indices,
+    rename,
+)
 from derive.notation.op import Op, gradient
 from derive.notation.text import equation_text, to_text
 from derive.plan.roles import Roles, roles
@@ -92,7 +101,11 @@ class _Planner:
         self.identities = Identities(op)
         self.letters = op.letters
         self.inputs = {c.tensor for c in op.inputs}
-        self.names = {*op.tensors, *(f"d{n}" for n in op.tensors), *(f"d{n}_total" for n in op.tensors)}
+        self.names = {
+            *op.tensors,
+            *(f"d{n}" for n in op.tensors),
+            *(f"d{n}_total" for n in op.tensors),
+        }
         self.names |= {p.symbol.name for p in op.parameters}
         self.rank = 100_000
         self.again: dict[Tensor, Statement] = {}  # how a forward tensor is computed from saved ones
@@ -105,11 +118,19 @@ class _Planner:
         saved, again = self._split(chain)
         backward = (*again, *chain)
         given = {c.tensor for c in self.op.outputs}
-        sizes = _missing_sizes(backward, (*saved, *(c for c in self.op.outputs if c.tensor in given)))
+        sizes = _missing_sizes(
+            backward, (*saved, *(c for c in self.op.outputs if c.tensor in given))
+        )
         scalars = _scalars(backward)
         return Program(
-            self.op, roles(self.op), tuple(forward), backward, saved, sizes,
-            tuple(p.symbol for p in self.op.parameters if p.symbol in scalars), results,
+            self.op,
+            roles(self.op),
+            tuple(forward),
+            backward,
+            saved,
+            sizes,
+            tuple(p.symbol for p in self.op.parameters if p.symbol in scalars),
+            results,
         )
 
     # -- forward -----------------------------------------------------------------------------
@@ -171,11 +192,15 @@ class _Planner:
         back: dict[Index, Index] = {}
         for index in component.indices:
             own = [known[index]] if index in known else []
-            spare = (i for i in [*own, *self.letters] if i.size == index.size and i not in back.values())
+            spare = (
+                i for i in [*own, *self.letters] if i.size == index.size and i not in back.values()
+            )
             back[index] = next(spare, index)
         return back
 
-    def _split(self, chain: Iterable[Statement]) -> tuple[tuple[Component, ...], tuple[Statement, ...]]:
+    def _split(
+        self, chain: Iterable[Statement]
+    ) -> tuple[tuple[Component, ...], tuple[Statement, ...]]:
         """What the backward pass must be given, and what it computes again from that."""
         saved: dict[Tensor, Component] = {}
         again: dict[Tensor, Statement] = {}
@@ -188,7 +213,9 @@ class _Planner:
             if statement is None and tensor not in self.inputs:
                 return  # a statement of the backward pass itself
             if statement is None or self._costs_a_sum(statement):
-                saved[tensor] = self.op.tensors.get(tensor.name) or (statement.target if statement else component)
+                saved[tensor] = self.op.tensors.get(tensor.name) or (
+                    statement.target if statement else component
+                )
                 return
             for used in sorted(statement.uses, key=lambda c: (c.tensor.rank, str(c))):
                 need(used)
@@ -212,7 +239,7 @@ class _Planner:
     # -- sums inside ---------------------------------------------------------------------------
 
     def _hoist(self, target: Component, expr: Expr, note: str) -> list[Statement]:
-        """A sum inside a sum, and one with other indices than the target's, gets a name of its own."""
+        """A sum inside a sum, or with other indices than the target's, gets its own name."""
         made: list[Statement] = []
 
         def visit(node: Expr, inside: bool) -> Expr:
@@ -296,4 +323,3 @@ def _missing_sizes(statements: Iterable[Statement], given: Iterable[Component]) 
 
 def _scalars(statements: Iterable[Statement]) -> set[Scalar]:
     return {a for s in statements for a in s.expr.atoms(Scalar)}
-

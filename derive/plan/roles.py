@@ -1,4 +1,4 @@
-"""Index roles, read off the equations: which axes are rows, which one is reduced, which are contracted.
+"""Index roles, read off the equations: which axes are rows, reduced, shared or contracted.
 
 Two axes belong together when one letter of an equation runs along both. From the classes of axes
 that this gives follow the class of kernel and the letter that may stand for any number of axes.
@@ -115,7 +115,7 @@ def kernel_class(op: Op) -> str:
 
 
 def _row_wise(op: Op, classes: AxisClasses) -> tuple[tuple[Axis, ...], Axis] | None:
-    """The row classes and the column class, if every tensor is (rows…, column), a part of it whole."""
+    """The row classes and the column class, if each tensor has all rows or none of them."""
     tensors = list(op.tensors.values())
     if classes.has_delta or len(classes.contracted) > 1:
         return None

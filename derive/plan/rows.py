@@ -13,7 +13,7 @@ from functools import cached_property
 
 from sympy import Expr
 
-from derive.notation.nodes import Component, Contraction, Index, Tensor
+from derive.notation.nodes import Component, Contraction, Index, Size, Tensor
 from derive.plan.program import Program, Statement
 from derive.plan.roles import Axis, Roles
 from derive.simplify.identities import outer_sums
@@ -32,10 +32,15 @@ class RowSum:
     over_rows: bool
     over_column: bool
 
+    @property
+    def keeps_column(self) -> bool:
+        """Is the sum still a vector along the column?"""
+        return self.kind in (FULL, SHARED) and not self.over_column
+
 
 @dataclass(frozen=True)
 class Work:
-    """A statement of a kernel. `level` counts the passes over the row that come before it is known."""
+    """A statement of a kernel; `level` counts the passes over the row before it is known."""
 
     statement: Statement
     expr: Expr  # with markers for sums
@@ -71,8 +76,8 @@ class Schedule:
         self, program: Program, statements: Iterable[Statement], before: Schedule | None = None
     ) -> None:
         self.program, self.roles = program, program.roles
-        self._axes: dict[Tensor, tuple[Axis, ...]] = dict(_declared(program))
-        self._axes |= before._axes if before else {}
+        self.axes: dict[Tensor, tuple[Axis, ...]] = dict(_declared(program))
+        self.axes |= before.axes if before else {}
         self._levels: dict[Tensor, int] = {}
         self._count = 0
         self.work: list[Work] = []
@@ -91,8 +96,29 @@ class Schedule:
         """The sums over rows, with the statements that use them."""
         return tuple((w, s) for w in self.epilogue for s in w.sums if s.over_rows)
 
+    @cached_property
+    def column(self) -> Size:
+        """The size of the axis that a kernel walks along."""
+        return next(size for size, axis in self._sizes if axis == self.roles.column)
+
+    @cached_property
+    def rows(self) -> tuple[Size, ...]:
+        """The sizes of the row axes."""
+        return tuple(next(s for s, a in self._sizes if a == row) for row in self.roles.rows)
+
+    @cached_property
+    def _sizes(self) -> list[tuple[Size, Axis]]:
+        tensors = self.program.op.tensors.values()
+        axes = self.roles.classes
+        return [(i.size, a) for c in tensors for i, a in zip(c.indices, axes.of(c), strict=True)]
+
+    @cached_property
+    def live_sums(self) -> list[Expr]:
+        """The summands of the sums over rows."""
+        return [s.body for _, s in self.accumulated]
+
     def kind(self, component: Component) -> str:
-        return _kind(self.roles, self._axes[component.tensor])
+        return _kind(self.roles, self.axes[component.tensor])
 
     def level_of(self, expr: Expr) -> int:
         return max((self._levels.get(c.tensor, 0) for c in expr.atoms(Component)), default=0)
@@ -100,7 +126,7 @@ class Schedule:
     def _classify(self, statement: Statement) -> Work:
         letters = self._letters(statement)
         target = statement.target
-        axes = self._axes.setdefault(target.tensor, tuple(letters[i] for i in target.indices))
+        axes = self.axes.setdefault(target.tensor, tuple(letters[i] for i in target.indices))
         sums, expr = [], statement.expr
         for total in outer_sums(statement.expr):
             found = self._sum(total, letters)
@@ -116,21 +142,23 @@ class Schedule:
         body, dummies = total.open()
         inner = dict(letters)
         for component in body.atoms(Component):
-            inner |= zip(component.indices, self._axes[component.tensor], strict=True)
+            inner |= zip(component.indices, self.axes[component.tensor], strict=True)
         carried = {inner[i] for c in body.atoms(Component) for i in c.indices}
         summed = {inner[d] for d in dummies}
         self._count += 1
         marker = Component(Tensor(f"_sum_{self._count}", 10**7 + self._count))
         over_rows = bool(summed & set(self.roles.rows))
-        return RowSum(marker, total, body, _kind(self.roles, carried), over_rows, self.roles.column in summed)
+        return RowSum(
+            marker, total, body, _kind(self.roles, carried), over_rows, self.roles.column in summed
+        )
 
     def _letters(self, statement: Statement) -> dict[Index, Axis]:
         """Which axis class each free letter of a statement runs along."""
         letters: dict[Index, Axis] = {}
         for component in [statement.target, *statement.expr.atoms(Component)]:
-            axes = self._axes.get(component.tensor)
+            axes = self.axes.get(component.tensor)
             if axes is not None:
-                letters |= {i: a for i, a in zip(component.indices, axes, strict=True)}
+                letters |= dict(zip(component.indices, axes, strict=True))
         return letters
 
 
@@ -141,7 +169,9 @@ def _declared(program: Program) -> Iterable[tuple[Tensor, tuple[Axis, ...]]]:
     every = {c.tensor for s in statements for c in (s.target, *s.uses)}
     every |= {c.tensor for c in (*program.op.inputs, *program.cotangents, *program.gradients)}
     for tensor in every:
-        name = tensor.name.removesuffix("_total").removeprefix("d") if tensor.rank < 0 else tensor.name
+        name = (
+            tensor.name.removesuffix("_total").removeprefix("d") if tensor.rank < 0 else tensor.name
+        )
         if name in by_name:
             yield tensor, program.roles.classes.of(by_name[name])
 

@@ -54,7 +54,12 @@ def _shared(dummies: tuple[Index, ...], terms: list[Expr]) -> Expr:
     number = _common_number([p.number for p in pieces])
     bracket = Add(
         *(
-            Mul(p.number / number, _product(_less(p.sizes, sizes)), p.outside, _product(_less(p.inside, common)))
+            Mul(
+                p.number / number,
+                _product(_less(p.sizes, sizes)),
+                p.outside,
+                _product(_less(p.inside, common)),
+            )
             for p in pieces
         )
     )

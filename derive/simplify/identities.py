@@ -65,7 +65,8 @@ class Identities:
         return tuple(
             Fold(e.expr, e.target.indices, e.target, e.name)
             for e in self.op.equations
-            if isinstance(e.expr, Elementwise) or (isinstance(e.expr, Pow) and not e.expr.exp.is_Integer)
+            if isinstance(e.expr, Elementwise)
+            or (isinstance(e.expr, Pow) and not e.expr.exp.is_Integer)
         )
 
     @cached_property
@@ -127,7 +128,9 @@ class Identities:
             mapping = match(fold.pattern, fold.letters, total)
             if mapping is not None:
                 value = rename(fold.value, mapping)
-                return Identity(total, value, (Step(f"definition of {fold.name}", "", total, value),))
+                return Identity(
+                    total, value, (Step(f"definition of {fold.name}", "", total, value),)
+                )
         return None
 
     def _opened(self, total: Contraction, depth: int) -> Identity | None:

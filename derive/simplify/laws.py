@@ -36,7 +36,11 @@ def _linear(wanted: Callable[[Expr], bool]) -> Callable[[Expr], Expr | None]:
     """Σ (a + b) = Σ a + Σ b for the sums that are `wanted`."""
 
     def apply(expr: Expr) -> Expr | None:
-        if not isinstance(expr, Contraction) or not isinstance(expr.body, Add) or not wanted(expr.body):
+        if (
+            not isinstance(expr, Contraction)
+            or not isinstance(expr.body, Add)
+            or not wanted(expr.body)
+        ):
             return None
         body, dummies = expr.open()
         return Add(*(Contraction(term, *dummies) for term in body.args))
@@ -76,7 +80,9 @@ def _count(expr: Expr) -> Expr | None:
     unused = [d for d in dummies if d not in body.free_symbols]
     if not unused:
         return None
-    return Mul(*(d.size for d in unused), Contraction(body, *(d for d in dummies if d not in unused)))
+    return Mul(
+        *(d.size for d in unused), Contraction(body, *(d for d in dummies if d not in unused))
+    )
 
 
 def _outside(expr: Expr) -> Expr | None:
@@ -96,8 +102,6 @@ def _outside(expr: Expr) -> Expr | None:
         for group in groups
     ]
     return Mul(*outside, *sums)
-
-
 
 
 DISTRIBUTE_DELTAS = Law(
@@ -122,7 +126,10 @@ LINEAR_IN_DELTAS = Law(
     "a sum over an index is linear",
     r"\mathbf{1}_{h}\,(a_{h} + b_{h}) = \mathbf{1}_{h} a_{h} + \mathbf{1}_{h} b_{h}",
     _linear(_holds_delta),
-    ("1[h]*(x[b,h]*delta[h,q] + y[b,h]*delta[h,q])", "1[h]*x[b,h]*delta[h,q] + 1[h]*y[b,h]*delta[h,q]"),
+    (
+        "1[h]*(x[b,h]*delta[h,q] + y[b,h]*delta[h,q])",
+        "1[h]*x[b,h]*delta[h,q] + 1[h]*y[b,h]*delta[h,q]",
+    ),
 )
 LINEAR_IN_GRADIENTS = Law(
     "a sum over an index is linear",

@@ -1,4 +1,4 @@
-"""Recognising an expression as an instance of a pattern: the same but for the letters of its indices."""
+"""Recognising an instance of a pattern: the same expression but for the letters of its indices."""
 
 from __future__ import annotations
 

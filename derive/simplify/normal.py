@@ -93,7 +93,9 @@ def _monomial_power(base: Expr, exponent: Expr) -> list[Term]:
     if not exponent.is_Integer:
         out = Mul(*(f for f in factors if f.is_positive))
         rest = Mul(*(f for f in factors if not f.is_positive))
-        rest, coefficient = (-rest, -coefficient) if coefficient.is_negative else (rest, coefficient)
+        rest, coefficient = (
+            (-rest, -coefficient) if coefficient.is_negative else (rest, coefficient)
+        )
         powers = {rest: exponent} if rest != 1 else {}
         size = {out: exponent} if out != 1 else {}
         return [Term(coefficient**exponent, powers | size, frozenset())]
@@ -132,7 +134,9 @@ def _settle(terms: list[Term], split: bool) -> list[Term]:
     """Deltas contracted and whole powers of sums multiplied out, as long as there are any."""
     settled = []
     for term in map(_contract_deltas, terms):
-        tall = [b for b, e in term.powers.items() if isinstance(b, Add) and e.is_Rational and e >= 1]
+        tall = [
+            b for b, e in term.powers.items() if isinstance(b, Add) and e.is_Rational and e >= 1
+        ]
         if not tall:
             settled.append(term)
             continue
@@ -159,8 +163,8 @@ def _contract_deltas(term: Term) -> Term:
         powers: Powers = {}
         for base, exponent in term.powers.items():
             if base != found:
-                base = base.xreplace({drop: keep})
-                powers[base] = powers.get(base, S.Zero) + exponent
+                moved = base.xreplace({drop: keep})
+                powers[moved] = powers.get(moved, S.Zero) + exponent
         powers.pop(S.One, None)
         if drop not in term.dummies:
             done[found] = S.One
@@ -176,7 +180,13 @@ def _close(term: Term) -> Expr:
     groups = connected(carried.values())
     sums = [
         Contraction(
-            Mul(*(Pow(b, e) for b, e in term.powers.items() if carried[b] and carried[b][0] in group)),
+            Mul(
+                *(
+                    Pow(b, e)
+                    for b, e in term.powers.items()
+                    if carried[b] and carried[b][0] in group
+                )
+            ),
             *sorted(group, key=lambda i: (i.rank, i.name)),
         )
         for group in groups
@@ -208,7 +218,7 @@ def is_zero(expr: Expr) -> bool:
 
 
 def _denominators(form: Expr) -> Powers:
-    """Sums that stand in a denominator outside every contraction, with the powers that clear them."""
+    """Sums in denominators outside every contraction, with the powers that clear them."""
     powers: Powers = {}
     for factor in (f for term in Add.make_args(form) for f in Mul.make_args(term)):
         base, exponent = factor.as_base_exp()

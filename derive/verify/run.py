@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -44,7 +45,9 @@ class Sample:
     cotangents: tuple[Tensor, ...]
 
     def to(self, dtype: torch.dtype) -> Sample:
-        return Sample(tuple(t.to(dtype) for t in self.inputs), tuple(t.to(dtype) for t in self.cotangents))
+        return Sample(
+            tuple(t.to(dtype) for t in self.inputs), tuple(t.to(dtype) for t in self.cotangents)
+        )
 
 
 DRAWS: tuple[Callable[[Tensor], Tensor], ...] = (
@@ -72,7 +75,13 @@ def draw(op: Op, sizes: Sequence[int], seed: int = 0) -> Sample:
     for shift in DRAWS:
         generator = torch.Generator().manual_seed(seed)
         inputs = tuple(
-            shift(torch.randn([lengths[i.size.name] for i in c.indices], generator=generator, dtype=torch.float64))
+            shift(
+                torch.randn(
+                    [lengths[i.size.name] for i in c.indices],
+                    generator=generator,
+                    dtype=torch.float64,
+                )
+            )
             for c in op.inputs
         )
         outputs = composed(op)(*inputs)
@@ -95,11 +104,12 @@ def _gradients(function: Callable[..., Any], sample: Sample) -> tuple[Tensor, ..
     inputs = tuple(t.detach().clone().requires_grad_() for t in sample.inputs)
     outputs = function(*inputs)
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-    total = sum((o * c).sum() for o, c in zip(outputs, sample.cotangents, strict=True))
+    total = torch.stack(
+        [(o * c).sum() for o, c in zip(outputs, sample.cotangents, strict=True)]
+    ).sum()
     if not total.requires_grad:
         return tuple(torch.zeros_like(t) for t in inputs)
-    found = torch.autograd.grad(total, inputs, allow_unused=True)
-    return tuple(torch.zeros_like(t) if g is None else g for t, g in zip(inputs, found, strict=True))
+    return torch.autograd.grad(total, inputs, allow_unused=True, materialize_grads=True)
 
 
 def error(got: Tensor, want: Tensor) -> float:
@@ -111,10 +121,12 @@ def error(got: Tensor, want: Tensor) -> float:
     off = (got.double() - want.double()).abs().max().item()
     scale = want.double().abs().max().item()
     worst = off / scale if scale > 1e-12 else off
-    return float("inf") if worst != worst else worst
+    return float("inf") if math.isnan(worst) else worst
 
 
-def _errors(function: Callable[..., Any], want: Callable[..., Any], sample: Sample, exact: Sample) -> float:
+def _errors(
+    function: Callable[..., Any], want: Callable[..., Any], sample: Sample, exact: Sample
+) -> float:
     """The worst error over outputs and gradients, `want` computed on the exact sample."""
     with torch.no_grad():
         got_outputs, want_outputs = function(*sample.inputs), want(*exact.inputs)
@@ -138,7 +150,9 @@ def _in_lower_precision(op: Op, module: ModuleType, sample: Sample) -> Iterator[
         plain = _errors(composed(op), composed(op), rounded, exact)
         allowed = max(units * torch.finfo(dtype).eps, 2 * plain)
         name = str(dtype).removeprefix("torch.")
-        yield Row(f"{name} against fp64", worst <= allowed, worst, allowed, f"composed ops: {plain:.1e}")
+        yield Row(
+            f"{name} against fp64", worst <= allowed, worst, allowed, f"composed ops: {plain:.1e}"
+        )
 
 
 def _leading_axes(op: Op, module: ModuleType, sample: Sample) -> Row:
@@ -160,7 +174,10 @@ def _leading_axes(op: Op, module: ModuleType, sample: Sample) -> Row:
         deep, flat = function(*inputs), function(*joined)
     deep = deep if isinstance(deep, tuple) else (deep,)
     flat = flat if isinstance(flat, tuple) else (flat,)
-    same = all(torch.equal(d.reshape(f.shape).nan_to_num(), f.nan_to_num()) for d, f in zip(deep, flat, strict=True))
+    same = all(
+        torch.equal(d.reshape(f.shape).nan_to_num(), f.nan_to_num())
+        for d, f in zip(deep, flat, strict=True)
+    )
     return Row("leading axes", same, 0.0 if same else float("inf"), 0.0)
 
 

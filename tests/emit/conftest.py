@@ -62,7 +62,12 @@ class Project:
 def backend(name: str, suffix: str, comment: str, render: Callable[[Op, Any], str]) -> Any:
     template = next(key for key in TEMPLATES if key.startswith(name))
     return SimpleNamespace(
-        name=name, folder=name, suffix=suffix, templates=lambda op: (template,), comment=comment, render=render
+        name=name,
+        folder=name,
+        suffix=suffix,
+        templates=lambda op: (template,),
+        comment=comment,
+        render=render,
     )
 
 
