@@ -149,7 +149,7 @@ class _Deriver:
     def _jacobian(self, equation: Equation, wrt: Component) -> Chain:
         chain = Chain(Partial(equation.target, wrt), Differentiate(equation.expr, wrt))
         chain.record("differentiate", "", jacobian(equation.expr, wrt))
-        chain.run((self.identities.fold, *CONTRACTING))
+        chain.run((*self.identities.folds, *CONTRACTING))
         return chain
 
     def _chain_rule(

@@ -12,7 +12,7 @@ from derive.emit.environment import render
 from derive.emit.narrative import Passage, Section, lemma, narrative
 from derive.errors import DeriveError
 from derive.notation.latex import component_latex, name_latex, to_latex
-from derive.notation.nodes import Component, Index, Partial
+from derive.notation.nodes import Component, Partial
 from derive.notation.op import Op
 from derive.notation.text import component_text, equation_text, to_text
 
@@ -89,14 +89,15 @@ def _display(op: Op, passage: Passage) -> Display:
     for line in passage.lines:
         right = to_latex(line.expr, passage.free, op.letters)
         if not rows or rows[-1].right != right:
-            rows.append(
-                Row("" if rows else _subject(passage.subject, op, passage.free), right, line.law)
-            )
+            left = "" if rows else to_latex(passage.subject, passage.free, op.letters)
+            rows.append(Row(left, right, _law(line.law)))
     return Display(_sentence(passage), tuple(rows))
 
 
-def _subject(subject: Expr, op: Op, free: tuple[Index, ...]) -> str:
-    return to_latex(subject, free, op.letters)
+def _law(law: str) -> str:
+    """The law's name as text; the tensor of a definition as mathematics."""
+    words, _, name = law.rpartition("definition of ")
+    return f"{words}definition of ${name_latex(name)}$" if name != law else law
 
 
 def _sentence(passage: Passage) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from sympy import Add, Expr, Mul, Pow, Rational
 
@@ -70,20 +70,12 @@ class Identities:
         )
 
     @cached_property
-    def fold(self) -> Law:
-        """The law that calls what a definition has named by its name: exp(x-m) is e again."""
-        return Law("recognise a definition", r"f(\ldots) = t", self._fold)
-
-    def _fold(self, expr: Expr) -> Expr | None:
-        for fold in self.atoms:
-            if isinstance(fold.pattern, Pow):
-                found = _power_of(fold, expr)
-            else:
-                mapping = match(fold.pattern, fold.letters, expr)
-                found = None if mapping is None else rename(fold.value, mapping)
-            if found is not None:
-                return found
-        return None
+    def folds(self) -> tuple[Law, ...]:
+        """Laws that call what a definition has named by its name: exp(x-m) is e again."""
+        return tuple(
+            Law(f"definition of {f.name}", r"f(\ldots) = t", partial(_folded, f))
+            for f in self.atoms
+        )
 
     # -- the search -------------------------------------------------------------------------
 
@@ -172,6 +164,14 @@ class Identities:
         right = normal(form.xreplace(known))
         chain.record("collect", "", right)
         return right if not outer_sums(right) else None
+
+
+def _folded(fold: Fold, expr: Expr) -> Expr | None:
+    """The name of what a definition says, where `expr` is an instance of it."""
+    if isinstance(fold.pattern, Pow):
+        return _power_of(fold, expr)
+    mapping = match(fold.pattern, fold.letters, expr)
+    return None if mapping is None else rename(fold.value, mapping)
 
 
 def _split(body: Expr, dummy: Index) -> tuple[Expr, Expr]:
