@@ -15,7 +15,8 @@ from derive.emit.source import Block, Line, assign, bracketed, unpacked
 from derive.emit.torch_printer import TorchPrinter
 from derive.notation.nodes import Component, Size, free_indices
 from derive.notation.op import Op
-from derive.plan.program import Program, Statement, plan
+from derive.plan.program import Program, plan
+from derive.plan.statement import Statement
 from derive.rewrite import keeping_shape
 
 TEMPLATE = "torch/op.py.jinja"

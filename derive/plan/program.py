@@ -27,22 +27,11 @@ from derive.notation.nodes import (
 from derive.notation.op import Op, gradient
 from derive.notation.text import equation_text, to_text
 from derive.plan.roles import Roles, roles
+from derive.plan.share import share
+from derive.plan.statement import Statement
 from derive.rewrite import everywhere, keeping_shape
 from derive.simplify.identities import Identities
 from derive.simplify.laws import COUNT, OUTSIDE
-
-
-@dataclass(frozen=True)
-class Statement:
-    """`target = expr`, with the equation (or the reason) that stands above it as a comment."""
-
-    target: Component
-    expr: Expr
-    note: str
-
-    @property
-    def uses(self) -> set[Component]:
-        return _components(self.expr)
 
 
 @dataclass(frozen=True)
@@ -114,7 +103,7 @@ class _Planner:
         forward = [s for e in self.op.equations for s in self._forward(e.target, e.expr, e.text)]
         chain = [s for stage in self.derivation.stages for s in self._gradient(stage.name)]
         results = tuple(total_gradient(self.op, c) for c in self.op.inputs)
-        chain = _live(chain, {r.tensor for r in results})
+        chain = self._shared(_live(chain, {r.tensor for r in results}))
         saved, again = self._split(chain)
         backward = (*again, *chain)
         given = {c.tensor for c in self.op.outputs}
@@ -185,6 +174,19 @@ class _Planner:
         target = total_gradient(self.op, rename(stage.component, back))
         expr = rename(stage.computed, back)
         yield from self._hoist(target, expr, equation_text(target, expr, self.letters))
+
+    def _shared(self, chain: list[Statement]) -> list[Statement]:
+        """The chain with products that several statements need computed once."""
+        given = [total_gradient(self.op, c) for c in self.op.outputs]
+        letters = {c.tensor: c for c in (*given, *(s.target for s in chain))}
+
+        def define(gradient: Component, factor: Component) -> Statement:
+            name = self._fresh(f"{gradient.tensor.name}_{factor.tensor.name}")
+            target = Component(name, *gradient.indices)
+            expr = gradient * factor
+            return Statement(target, expr, equation_text(target, expr, self.letters))
+
+        return share(chain, letters, define)
 
     def _back(self, component: Component) -> dict[Index, Index]:
         """From the letters of a derivation to those of the op, each once."""
@@ -293,11 +295,6 @@ def _tidy(expr: Expr) -> Expr:
     for law in (OUTSIDE, COUNT):
         expr = everywhere(law.apply, expr)
     return expr
-
-
-def _components(expr: Expr) -> set[Component]:
-    """The components of an expression, whatever their indices."""
-    return set(expr.atoms(Component))
 
 
 def _live(statements: list[Statement], wanted: set[Tensor]) -> list[Statement]:

@@ -14,8 +14,9 @@ from functools import cached_property
 from sympy import Expr
 
 from derive.notation.nodes import Component, Contraction, Index, Size, Tensor
-from derive.plan.program import Program, Statement
+from derive.plan.program import Program
 from derive.plan.roles import Axis, Roles
+from derive.plan.statement import Statement
 from derive.simplify.identities import outer_sums
 
 FULL, ROW, SHARED, SCALAR = "full", "row", "shared", "scalar"
