@@ -66,7 +66,8 @@ def main():
             source = source_of(getattr(module, kernel), job["dtype"], job["statistics"], block)
             options = {"num_warps": module._warps(block), "enable_fp_fusion": True}
             done = compile_kernel(source, target=GPUTarget("cuda", 90, 32), options=options)
-            print(json.dumps({**job, "kernel": kernel, **facts(done.asm["ptx"])}), flush=True)
+            row = {**job, "kernel": kernel, **facts(done.asm["ptx"])}
+            sys.stdout.write(json.dumps(row) + "\n")
 
 
 assert torch.__version__

@@ -1,4 +1,4 @@
-"""The kernels compile for a GPU, with wide loads and without spilling; no GPU is needed for that."""
+"""The kernels compile for a GPU, load wide and do not spill; no GPU is needed to see that."""
 
 import json
 import os
@@ -48,7 +48,8 @@ def test_kernels_compile_for_every_dtype(name: str) -> None:
 
 @pytest.mark.parametrize("name", OPS)
 def test_nothing_spills_and_loads_are_wide(name: str) -> None:
-    done = compiled([job(name, dtype, block) for dtype in ("bf16", "fp32") for block in (1024, 8192)])
+    shapes = [(dtype, block) for dtype in ("bf16", "fp32") for block in (1024, 8192)]
+    done = compiled([job(name, dtype, block) for dtype, block in shapes])
     assert done
     for row in done:
         assert row["spilled"] <= SMALL_STACK, row
