@@ -29,7 +29,7 @@ from derive.simplify.collect import COLLECT
 from derive.simplify.identities import Identities, Identity, outer_sums
 from derive.simplify.laws import COLLECTING, CONTRACTING
 
-_MOST_TERMS = 64  # a closed form beyond this is none: the gradients of intermediates stay named
+_MOST_OPERATIONS = 120  # a closed form beyond this is none: gradients of intermediates stay named
 _LETTERS = "pqrstuwijklmnzbcdefghaovxy"
 
 
@@ -190,7 +190,7 @@ class _Deriver:
         fired = False
         while self._open_gradients(chain.expr):
             after = everywhere(self._settled, chain.expr)
-            if len(Add.make_args(after)) > _MOST_TERMS:
+            if after.count_ops() > _MOST_OPERATIONS:
                 break
             chain.record("substitute the gradient", "", after)
             chain.run(COLLECTING)

@@ -18,6 +18,8 @@ class Elementwise(Function):
     """A function of the table. It never evaluates by itself: what is written stays written."""
 
     row: Row
+    is_finite = True
+    is_zero = False
 
     @classmethod
     def eval(cls, *args: Expr) -> Expr | None:

@@ -87,8 +87,13 @@ class Index(Named):
 
     @property
     def is_dummy(self) -> bool:
-        """Is this index bound by a contraction (or opened from one)?"""
+        """Is this index bound by a contraction, or opened from one?"""
         return self.name.startswith("_")
+
+    @property
+    def is_bound(self) -> bool:
+        """Is this the dummy of a contraction that is closed?"""
+        return self.is_dummy and not self.name.startswith("_f")
 
 
 def fresh_index(like: Index) -> Index:
@@ -101,6 +106,8 @@ class Component(Expr):
     """A component of a tensor, `x[b,h]`; a tensor with no index has the one component `x`."""
 
     is_commutative = True
+    is_finite = True  # said once, so that SymPy need not search for it
+    is_zero = False
     is_leaf = True
 
     def __new__(cls, tensor: Tensor, *indices: Index) -> Component:
@@ -123,6 +130,8 @@ class Partial(Expr):
     """The Jacobian ∂u_F/∂t_P as a symbol, before it is worked out."""
 
     is_commutative = True
+    is_finite = True  # said once, so that SymPy need not search for it
+    is_zero = False
     is_leaf = True
 
     def __new__(cls, of: Component, wrt: Component) -> Partial:
@@ -141,6 +150,8 @@ class Differentiate(Expr):
     """The operator ∂/∂t_P before it is carried out on an expression."""
 
     is_commutative = True
+    is_finite = True  # said once, so that SymPy need not search for it
+    is_zero = False
     is_leaf = True
 
     def __new__(cls, expr: Expr, wrt: Component) -> Differentiate:
@@ -163,6 +174,8 @@ class Contraction(Expr):
     """
 
     is_commutative = True
+    is_finite = True  # said once, so that SymPy need not search for it
+    is_zero = False
 
     def __new__(cls, body: Expr, *dummies: Index) -> Expr:
         if body == 0 or not dummies:
@@ -257,7 +270,7 @@ def free_indices(expr: Expr) -> list[Index]:
 
 def rename(expr: Expr, mapping: Mapping[Index, Index]) -> Expr:
     """Free indices renamed, all at once. No target may be a dummy of a closed contraction."""
-    targets = [i for i in mapping.values() if i.is_dummy and not i.name.startswith("_f")]
+    targets = [i for i in mapping.values() if i.is_bound]
     assert not targets, f"{targets} would be captured"
     return cast(Expr, expr.xreplace(dict(mapping)))
 

@@ -7,12 +7,13 @@ that this gives follow the class of kernel and the letter that may stand for any
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 from sympy import Add, Expr, KroneckerDelta, Mul
 
-from derive.notation.nodes import Component, Contraction, Index, Tensor
+from derive.notation.nodes import Component, Contraction, Index, Size, Tensor
 from derive.notation.op import Equation, Op
 
 Axis = tuple[Tensor, int]
@@ -29,20 +30,26 @@ class AxisClasses:
         self.summed: set[Axis] = set()
         self.has_delta = any(e.expr.atoms(KroneckerDelta) for e in op.equations)
         self.opened: list[tuple[Equation, Expr]] = []
+        self._join_letters(op.inputs)
         for equation in op.equations:
             self._read(equation)
 
-    def _read(self, equation: Equation) -> None:
-        dummies: set[Index] = set()
-        body = _opened(equation.expr, dummies)
-        self.opened.append((equation, body))
+    def _join_letters(self, components: Iterable[Component]) -> dict[Index, list[Axis]]:
+        """Axes along which one letter runs belong together; the axes of each letter."""
         places: dict[Index, list[Axis]] = {}
-        for component in [equation.target, *sorted(body.atoms(Component), key=str)]:
+        for component in components:
             for k, index in enumerate(component.indices):
                 places.setdefault(index, []).append((component.tensor, k))
         for axes in places.values():
             for other in axes[1:]:
                 self._join(axes[0], other)
+        return places
+
+    def _read(self, equation: Equation) -> None:
+        dummies: set[Index] = set()
+        body = _opened(equation.expr, dummies)
+        self.opened.append((equation, body))
+        places = self._join_letters([equation.target, *sorted(body.atoms(Component), key=str)])
         self.summed |= {axes[0] for i, axes in places.items() if i in dummies}
 
     def _join(self, a: Axis, b: Axis) -> None:
@@ -138,9 +145,17 @@ def _leading(op: Op, classes: AxisClasses) -> Index | None:
         mine = classes.of(component)[0]
         carriers = [classes.of(c) for c in op.tensors.values() if mine in classes.of(c)]
         leads = all(c[0] == mine and c.count(mine) == 1 for c in carriers)
+        leads = leads and _is_only(component.indices[0].size, mine, op, classes)
         if leads and mine not in classes.contracted and not classes.has_delta:
             return component.indices[0]
     return None
+
+
+def _is_only(size: Size, axis: Axis, op: Op, classes: AxisClasses) -> bool:
+    """Has no axis of another class this size? It could not grow with the leading axes."""
+    tensors = op.tensors.values()
+    pairs = ((i, a) for c in tensors for i, a in zip(c.indices, classes.of(c), strict=True))
+    return all(a == axis for i, a in pairs if i.size == size)
 
 
 def _is_product(expr: Expr) -> bool:

@@ -144,6 +144,8 @@ class Identities:
         components = sorted(body.atoms(Component), key=lambda c: (-c.tensor.rank, str(c)))
         for component in components:
             equation = self.op.definitions.get(component.tensor)
+            if any(i.is_bound for i in component.indices):
+                continue  # it stands in a sum of its own
             if equation is not None and set(component.indices) & set(dummies):
                 inside = instantiate(equation, component)
                 yield equation.name, Contraction(body.xreplace({component: inside}), *dummies)
