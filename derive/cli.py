@@ -162,7 +162,10 @@ def latex(op: str, part: str, standalone: bool, file: IO[str]) -> None:
 @_op
 @click.argument("equation", metavar="'LHS = RHS'", required=False)
 @click.option("--latex", "as_latex", is_flag=True, help="Print the proof as LaTeX.")
-@click.option("--from", "file", type=click.File("r", "utf-8"), help="Equations, one a line.")
+@click.option(
+    "--from", "file", type=click.File("r", "utf-8"), metavar="FILE",
+    help="Equations, one a line; or a paper in Markdown or TeX (.md, .tex).",
+)  # fmt: skip
 @click.pass_context
 def prove(
     ctx: click.Context, op: str, equation: str | None, as_latex: bool, file: IO[str] | None
@@ -172,10 +175,12 @@ def prove(
     In the equation `dy` is the cotangent of the output y, `dt` the gradient of t, and
     `d(y[b,h])/d(sigma[p])` a Jacobian.
     """
-    from derive.commands import proofs
+    from derive.commands import proofs, unreadable
 
-    found = proofs(op, equation, file.read() if file else None)
-    click.echo("\n\n".join(proof.latex() if as_latex else str(proof) for proof in found))
+    found = proofs(op, equation, file.read() if file else None, file.name if file else "")
+    click.echo(report.proofs(found, as_latex))
+    if error := unreadable(found):
+        raise error
     ctx.exit(GOOD if all(found) else WRONG)
 
 

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from derive.code import Code
+from derive.codes_paper import PAPER_ROWS
 
 _HEAD = "op f(x[b,h]) -> y[b,h]\n"
 _ROW = "op f(x[b,h]) -> y[b]\n"
-
-
-@dataclass(frozen=True)
-class Code:
-    """A kind of refusal. The example is an op file, or with `statement` an op and a statement."""
-
-    code: str
-    title: str
-    explanation: str
-    remedy: str
-    example: str
-    statement: str = ""
 
 
 ROWS = (
@@ -377,4 +366,4 @@ ROWS = (
     ),
 )  # fmt: skip
 
-CODES = {row.code: row for row in ROWS}
+CODES = {row.code: row for row in (*ROWS, *PAPER_ROWS)}

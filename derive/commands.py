@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from derive import errors
 from derive.catalogue import catalogue, load, load_all
 from derive.config import nearest, read_config
-from derive.errors import DeriveError
+from derive.errors import DeriveError, SourceError
+from derive.notation.displays import SUFFIXES
 from derive.project import Request, choose_backends, targets
 from derive.report import Verdict
 
 if TYPE_CHECKING:
+    from derive.article import Finding as Equality
     from derive.derivation import Derivation
     from derive.emit.check import Finding
     from derive.emit.write import Written
@@ -44,8 +46,10 @@ def derivations(target: str) -> list[Derivation]:
     return [differentiate(op) for op in load_all(target)]
 
 
-def proofs(target: str, equation: str | None, text: str | None) -> list[Any]:
+def proofs(target: str, equation: str | None, text: str | None, path: str = "") -> list[Any]:
     """A proof, a refutation, or neither, of each equation: the one given, those of a text."""
+    if text is not None and path.lower().endswith(SUFFIXES):
+        return [*(proofs(target, equation, None) if equation else ()), *_paper(target, text, path)]
     lines = [line.strip() for line in (text or "").splitlines()]
     equations = [line for line in (equation, *lines) if line and not line.startswith("#")]
     if not equations:
@@ -54,6 +58,21 @@ def proofs(target: str, equation: str | None, text: str | None) -> list[Any]:
     from derive.prove import prove
 
     return [prove(op, line) for line in equations]
+
+
+def _paper(target: str, text: str, path: str) -> list[Equality]:
+    from derive.article import prove_document
+
+    found = prove_document(load(target), text, path)
+    if not found:
+        raise DeriveError(f"{path}: there is no display equation in it")
+    return found
+
+
+def unreadable(found: Iterable[Any]) -> SourceError | None:
+    """What of a paper could not be read, as one error."""
+    refused = [f.refusal for f in found if getattr(f, "refusal", None)]
+    return SourceError(tuple(refused)) if refused else None
 
 
 def write_all(asked: Request, progress: Progress = iter) -> Written:

@@ -23,6 +23,7 @@ from derive.notation.latex import to_latex
 from derive.notation.nodes import (
     Component,
     Contraction,
+    Differentiate,
     Index,
     Partial,
     Tensor,
@@ -133,8 +134,13 @@ Verdict = Proof | Refutation | Undecided
 def prove(op: Op, text: str) -> Verdict:
     """Decide an equation such as `1[h]*mu[b,h] = 0`; `SourceError` if it cannot be read."""
     with keeping_shape():
-        statement = read_equation(op, text)
-        return _Prover(op, differentiate(op), statement).run()
+        return prove_statement(differentiate(op), read_equation(op, text))
+
+
+def prove_statement(derivation: Derivation, statement: Statement) -> Verdict:
+    """Decide a statement about an op that is differentiated already."""
+    with keeping_shape():
+        return _Prover(derivation.op, derivation, statement).run()
 
 
 class _Prover:
@@ -187,16 +193,21 @@ class _Prover:
         return everywhere(known, normal(rest))
 
     def _derived(self, expr: Expr) -> Expr:
-        """Jacobians and gradients replaced by what was derived for them."""
-        expr = everywhere(
-            lambda e: self._jacobian(e.of, e.wrt) if isinstance(e, Partial) else None, expr
-        )
+        """Jacobians and gradients replaced by what was derived for them; ∂/∂t carried out."""
+        expr = everywhere(self._differentiated, expr)
         for _ in self.op.tensors:
             after = everywhere(self._gradient, expr)
             if after == expr:
                 break
             expr = after
         return expr
+
+    def _differentiated(self, expr: Expr) -> Expr | None:
+        if isinstance(expr, Partial):
+            return self._jacobian(expr.of, expr.wrt)
+        if isinstance(expr, Differentiate):  # a leaf, so what stands in it is still to be done
+            return _separate_jacobian(everywhere(self._differentiated, expr.expr), expr.wrt)
+        return None
 
     def _gradient(self, expr: Expr) -> Expr | None:
         """∂l/∂t in cotangents; a cotangent stays."""

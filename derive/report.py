@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -185,10 +186,27 @@ def _nearness(row: Row) -> float:
     return row.worst / row.tolerance if row.tolerance else 0.0
 
 
+def proofs(found: Sequence[Any], as_latex: bool) -> str:
+    """What became of each equation; behind those of a paper, how many of each kind."""
+    read = [f for f in found if not getattr(f, "refusal", None)]
+    words = [f.word for f in found if hasattr(f, "word")]
+    if as_latex or not words:
+        return "\n\n".join(f.latex() if as_latex else str(f) for f in read)
+    return "\n".join([*map(str, read), "", _counted(words)])
+
+
+def _counted(words: Sequence[str]) -> str:
+    count = Counter(words)
+    count["definitions"] = count.pop("definition", 0)
+    order = ("proved", "definitions", "refuted", "undecided", "outside", "unreadable")
+    return ", ".join(f"{count[word]} {word}" for word in order if count[word])
+
+
 def explained(row: Any) -> str:
     """An error in full: what, why, an example, the remedy."""
     head = click.style(f"{row.code} {row.title}", bold=True)
-    parts = (row.explanation, f"Example:\n{_indented(row.example)}", f"Remedy: {row.remedy}")
+    example = _indented(row.example + getattr(row, "paper", ""))
+    parts = (row.explanation, f"Example:\n{example}", f"Remedy: {row.remedy}")
     return "\n\n".join((head, *parts))
 
 

@@ -12,6 +12,9 @@ PACKAGE = Path(__file__).parent.parent / "derive"
 
 # Modules of one row do not import each other.
 ROWS: tuple[tuple[str, ...], ...] = (
+    ("code",),
+    ("codes_paper",),
+    ("codes",),
     ("errors",),
     ("notation",),
     ("rewrite",),
@@ -22,7 +25,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("catalogue",),
     ("emit",),
     ("prove",),
-    ("verify",),
+    ("verify", "article"),
     ("report", "scaffold", "project"),
     ("commands",),
     ("cli",),

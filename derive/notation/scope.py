@@ -49,6 +49,8 @@ def check(node: t.Node, scope: Scope, report: Report) -> bool:
             whole = _check_reference(part, scope, report) and whole
         elif isinstance(part, t.Jacobian):
             _check_jacobian(part, scope, report)
+        elif isinstance(part, t.Derivative):
+            whole = _check_reference(part.wrt, scope, report) and whole
         elif isinstance(part, t.Delta) and len(part.letters) == 2:
             one, other = part.letters
             _agree(other, one.name, scope, report)

@@ -47,17 +47,24 @@ def read_equation(op: Op, text: str) -> Statement:
     report.check()
     sides = parse("statement", found[0], report)
     report.check()
-    return _Reader(op, sides, report).read(found[0].text)
+    return Reader(op, sides, report).read(found[0].text)
 
 
-class _Reader:
+class Reader:
+    """A statement from the trees of its sides."""
+
+    indices_class: type[Indices] = Indices
+    builder_class: type[Builder] = Builder
+
     def __init__(self, op: Op, sides: tuple[t.Node, t.Node], report: Report) -> None:
         self.sides, self.report = sides, report
         known = {i.name: i for i in op.letters}
         self.op, self.known = op, known
         letters = [k.name for side in sides for k in letters_of(side)]
         self.scope = Scope(of_indices(known, letters), jacobians=True)
-        self.indices = Indices(self.scope.is_tensor, self.scope.sizes.rank.__getitem__, report)
+        self.indices = self.indices_class(
+            self.scope.is_tensor, self.scope.sizes.rank.__getitem__, report
+        )
 
     def read(self, text: str) -> Statement:
         self._declare()
@@ -133,7 +140,7 @@ class _Reader:
 
     def _build(self, free: frozenset[str], text: str) -> Statement:
         letters = self.scope.sizes.indices() | self.known
-        builder = Builder(self.scope, letters, self.indices, self.report)
+        builder = self.builder_class(self.scope, letters, self.indices, self.report)
         sides, labour = [], Labour()
         with distribute(False):
             for side in self.sides:

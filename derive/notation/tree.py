@@ -118,6 +118,21 @@ class Reduction(Node):
 
 
 @dataclass(frozen=True, eq=False)
+class Derivative(Node):
+    """The operator ∂/∂t_pq applied to an expression, in statements only."""
+
+    wrt: Reference
+
+    @property
+    def letters(self) -> tuple[Letter, ...]:
+        return self.wrt.letters
+
+    @property
+    def body(self) -> Node:
+        return self.parts[0]
+
+
+@dataclass(frozen=True, eq=False)
 class Declaration:
     """A tensor as the head of an op or the left side of an equation names it."""
 

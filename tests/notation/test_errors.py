@@ -7,16 +7,26 @@ from pathlib import Path
 
 import pytest
 
+from derive.code import Code
 from derive.errors import CODES, SourceError, render
 from derive.notation.reader import read_equation, read_ops
+from derive.notation.tex import read_document
 
 ROOMS = Path(__file__).parents[2] / "derive"
+
+
+def read(code: Code) -> None:
+    op = read_ops(code.example, "example.op")[0]
+    if code.paper:
+        read_document(op, code.paper, "")
+    else:
+        read_equation(op, code.statement)
 
 
 def refusals(row: str) -> SourceError:
     code = CODES[row]
     with pytest.raises(SourceError) as caught:
-        read_equation(read_ops(code.example, "example.op")[0], code.statement)
+        read(code)
     return caught.value
 
 
@@ -25,7 +35,7 @@ def test_an_example_gives_its_code(row: str) -> None:
     error = refusals(row)
     found = [d for d in error.diagnostics if d.code == row]
     assert found, [d.code for d in error.diagnostics]
-    lines = (CODES[row].statement or CODES[row].example).split("\n")
+    lines = (CODES[row].paper or CODES[row].statement or CODES[row].example).split("\n")
     for d in found:
         assert 1 <= d.span.line <= len(lines)
         assert 1 <= d.span.column <= len(lines[d.span.line - 1]) + 1
