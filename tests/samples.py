@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import mpmath
-from sympy import Expr
+from sympy import Expr, Rational, S
 
 from derive import catalogue
 from derive.derivation import Derivation, differentiate, total_gradient
@@ -24,6 +24,8 @@ from derive.notation.statement import read_equation
 TESTS = Path(__file__).parent
 DIGITS = 40
 CLOSE = mpmath.mpf(10) ** -25
+
+_PI = Rational(str(S.Pi.evalf(60)))
 
 Place = tuple[int, ...]
 
@@ -185,6 +187,7 @@ class World:
         return None
 
     def value(self, expr: Expr, at: dict[Index, int]) -> Any:
+        expr = expr.xreplace({S.Pi: _PI})
         with mpmath.workdps(DIGITS):
             return self.evaluator.value(expr, at)
 
