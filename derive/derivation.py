@@ -29,6 +29,8 @@ from derive.simplify.collect import COLLECT
 from derive.simplify.identities import Identities, Identity, outer_sums
 from derive.simplify.laws import COLLECTING, CONTRACTING
 
+_MOST_ROUNDS = 1000
+_FEW_ROUNDS = 4  # for an intermediate: enough to see what cancels
 _MOST_OPERATIONS = 120  # a closed form beyond this is none: gradients of intermediates stay named
 _LETTERS = "pqrstuwijklmnzbcdefghaovxy"
 
@@ -107,6 +109,7 @@ class _Deriver:
         self.identities = Identities(op)
         self.used: dict[Expr, Identity] = {}
         self.prime = primes(op)
+        self.inputs = {c.tensor for c in op.inputs}
         self.stages: dict[Tensor, Stage] = {}  # keyed by the gradient's tensor
         self.depth: dict[Tensor, int] = {}  # sums nested on the way to a gradient
 
@@ -128,7 +131,8 @@ class _Deriver:
         uses = consumers(self.op, declared)
         jacobians = tuple(self._jacobian(e, component) for e in uses)
         chain = self._chain_rule(declared, component, uses, jacobians)
-        closing, computed = self._close(chain)
+        rounds = _MOST_ROUNDS if declared.tensor in self.inputs else _FEW_ROUNDS
+        closing, computed = self._close(chain, rounds)
         stage = Stage(component, jacobians, chain, closing, computed)
         key = total_gradient(self.op, component).tensor
         self.stages[key] = stage
@@ -183,12 +187,14 @@ class _Deriver:
 
     # -- substitution ------------------------------------------------------------------------
 
-    def _close(self, gradient_chain: Chain) -> tuple[Chain, Expr]:
+    def _close(self, gradient_chain: Chain, rounds: int) -> tuple[Chain, Expr]:
         """Put the gradients of the consumers in, until only cotangents are left."""
         chain = Chain(gradient_chain.subject, gradient_chain.expr)
         computed = chain.expr
         fired = False
-        while self._open_gradients(chain.expr):
+        for _ in range(rounds):
+            if not self._open_gradients(chain.expr):
+                break
             after = everywhere(self._settled, chain.expr)
             if after.count_ops() > _MOST_OPERATIONS:
                 break

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from sympy import Expr
 from sympy.core.parameters import distribute
 
-from derive.notation.nodes import Contraction
+from derive.notation.nodes import Contraction, Index
 
 
 @dataclass(frozen=True)
@@ -86,14 +87,21 @@ class Chain:
 def everywhere(local: Callable[[Expr], Expr | None], expr: Expr) -> Expr:
     """`local` applied to each subexpression once, from the leaves up."""
     if isinstance(expr, Contraction):
-        body, dummies = expr.open()
-        expr = Contraction(everywhere(local, body), *dummies)
+        body, dummies = _opened(expr)
+        after = everywhere(local, body)
+        expr = expr if after is body else Contraction(after, *dummies)
     elif expr.args and not getattr(expr, "is_leaf", False):
         args = [everywhere(local, a) for a in expr.args]
         if any(new is not old for new, old in zip(args, expr.args, strict=True)):
             expr = expr.func(*args)
     result = local(expr)
     return expr if result is None else result
+
+
+@lru_cache(maxsize=4096)
+def _opened(total: Contraction) -> tuple[Expr, tuple[Index, ...]]:
+    """A sum opened once for all walks: each walk closes it again before it goes on."""
+    return total.open()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
+from math import prod
 
 from sympy import Add, Expr, Mul, Pow, Rational
 
@@ -24,6 +25,8 @@ from derive.simplify.normal import TooLarge, normal
 
 _DEPTH = 2  # definitions put in, one inside the other
 _MOST_SUMS = 400  # sums looked at for one op
+_MOST_OPERATIONS = 30  # in a summand: an identity worth finding is short
+_MOST_TERMS = 12  # that a summand multiplies out to
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,8 @@ class Identities:
         """The sum without a sum, if the definitions give it."""
         if holds_gradient(total):
             return None  # a gradient is arbitrary: no definition says anything about it
+        if total.body.count_ops() > _MOST_OPERATIONS:
+            return None
         for depth in range(_DEPTH + 1):
             found = self._attempt(total, depth)
             if found is not None:
@@ -128,8 +133,11 @@ class Identities:
     def _opened(self, total: Contraction, depth: int) -> Identity | None:
         """(b) One factor by its definition, and what then follows for the sums that come out."""
         for name, opened in self._openings(total):
+            if terms_of(opened) > _MOST_TERMS:
+                continue
             chain = Chain(total, total)
-            chain.record(f"definition of {name}", "", opened)
+            if name:
+                chain.record(f"definition of {name}", "", opened)
             chain.run(EXPANDING)
             try:
                 right = self._without_sums(chain, depth - 1)
@@ -140,7 +148,10 @@ class Identities:
         return None
 
     def _openings(self, total: Contraction) -> Iterator[tuple[str, Expr]]:
+        """The sum itself, to be multiplied out; then with one factor's definition put in."""
         body, dummies = total.open()
+        if body.atoms(Add):
+            yield "", total
         components = sorted(body.atoms(Component), key=lambda c: (-c.tensor.rank, str(c)))
         for component in components:
             equation = self.op.definitions.get(component.tensor)
@@ -186,6 +197,19 @@ def _split(body: Expr, dummy: Index) -> tuple[Expr, Expr]:
 def instantiate(equation: Equation, component: Component) -> Expr:
     """The right side of a definition, for the indices of one component."""
     return rename(equation.expr, dict(zip(equation.target.indices, component.indices, strict=True)))
+
+
+def terms_of(expr: Expr) -> int:
+    """How many terms an expression multiplies out to, sums in functions and powers left alone."""
+    if isinstance(expr, Add):
+        return sum(map(terms_of, expr.args))
+    if isinstance(expr, Mul):
+        return prod(map(terms_of, expr.args))
+    if isinstance(expr, Contraction):
+        return terms_of(expr.body)
+    if isinstance(expr, Pow) and expr.exp.is_Integer and expr.exp > 0:
+        return int(terms_of(expr.base) ** min(int(expr.exp), 64))
+    return 1
 
 
 def outer_sums(expr: Expr) -> list[Contraction]:
