@@ -39,7 +39,7 @@ _TOKENS = {
     "closes": r"\\\}|[})\]]",
     "column": r"(?:\{\s*\}\s*)?&(?:\s*\{\s*\})?",
     "macro": r"\\[A-Za-z]+|\\.",
-    "comma": r"[,;]|\.(?=\s|\Z)",
+    "comma": r"[,;]|\.(?!\d)",
 }
 _TOKEN = re.compile("|".join(f"(?P<{k}>{v})" for k, v in _TOKENS.items()), re.DOTALL)
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
@@ -251,14 +251,14 @@ class _Assembler:
     report: Report
     chains: list[Chain] = field(default_factory=list)
     open: dict[int, Chain] = field(default_factory=dict)  # by column
-    waiting: bool = False  # the row above ended with `=`
+    waiting: int = 0  # the row above ended with `=`: the place behind it
 
     def run(self, pieces: list[_Piece]) -> list[Chain]:
         for k, piece in enumerate(pieces):
             after = pieces[k + 1].before if k + 1 < len(pieces) else ""
             self._take(piece, after)
         if self.waiting:
-            place = self.source.span(self.display.end, self.display.end + 1)
+            place = self.source.span(self.waiting, self.waiting + 1)
             self.report.add("E102", place, "the equation ends too early", "write its right side")
         return self.chains
 
@@ -269,7 +269,7 @@ class _Assembler:
         elif blank:
             return
         elif self.waiting:
-            self.waiting = False
+            self.waiting = 0
             self._append(piece)
         elif self._continues(piece, after):
             self._extend(piece)
@@ -284,7 +284,7 @@ class _Assembler:
             message = "this equality has no left side, and continues none above it"
             self.report.add("E704", place, message, "write its left side")
             raise _Stop
-        self.waiting = blank
+        self.waiting = self.display.start + piece.start if blank else 0
         if not blank:
             self._append(piece)
 

@@ -22,7 +22,7 @@ from derive.notation.tex_statement import TexReader, foreign, is_component, ment
 
 MOST_CHARACTERS = 1_048_576
 MOST_EQUALITIES = 2000
-_ONES = re.compile(r"1\[([a-z0-9,]+)\]\*?")
+_ONES = re.compile(r"1\[([a-z0-9,]+)\](\*?)")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def survey(op: Op, text: str, path: str) -> tuple[list[Claim], Report]:
     if len(text) > MOST_CHARACTERS:
         report.add("E401", Span(1, 1, 1, 2), "a document of more than 1 MiB", "split it")
         raise report.error()
-    return list(_Document(op, source, report).read()), report
+    claims = list(_Document(op, source, report).read())
+    return sorted(claims, key=lambda claim: (claim.line, claim.column)), report
 
 
 class _Document:
@@ -104,12 +105,11 @@ class _Document:
         sides = (left[1], right[1])
         line, column = self.source.place(right[0].start)
         source = f"{_joined(left[0].code)} = {_joined(right[0].code)}"
-        outside = [w for side in sides for w in foreign(side, self.names, self.op)]
+        outside = foreign(sides, self.names, self.op)
         if not outside and not any(mentions_tensors(side, self.names) for side in sides):
             outside = ["it sets a number, and says nothing of a tensor"]
         if outside:
-            notes = tuple(dict.fromkeys(outside))
-            return Claim(line, column, source, "outside", notes=notes)
+            return Claim(line, column, source, "outside", notes=tuple(outside))
         return self._equality(sides, Claim(line, column, source, "equality"))
 
     def _equality(self, sides: tuple[t.Node, t.Node], claim: Claim) -> Claim | None:
@@ -134,4 +134,8 @@ def _joined(code: str) -> str:
 
 def _in_tex(text: str) -> str:
     """A message of the op language with its one-tensors as TeX writes them."""
-    return _ONES.sub(lambda m: rf"\mathbf{{1}}_{{{m[1].replace(',', ' ')}}} ", text).strip()
+    return _ONES.sub(_one_tensor, text)
+
+
+def _one_tensor(found: re.Match[str]) -> str:
+    return rf"\mathbf{{1}}_{{{found[1].replace(',', ' ')}}}" + " " * bool(found[2])

@@ -7,6 +7,7 @@ beside `μ_ph μ_pq / σ_p^3`. It is noted, for a strict writer puts the one-ten
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 from sympy import Expr
 
@@ -84,12 +85,12 @@ class TexReader(Reader):
             self.scope.tensors[f"d{name}_total"] = Declared(Tensor(f"d{name}_total", rank), letters)
 
 
-def foreign(node: t.Node, names: Names, op: Op) -> list[str]:
-    """What in an expression is none of the op's, as it was spelled; tensors without indices too."""
+def foreign(sides: Iterable[t.Node], names: Names, op: Op) -> list[str]:
+    """What is none of the op's, as it was spelled; if nothing is, tensors without their indices."""
     scalars = {p.symbol.name for p in op.parameters}
     known = {*names.tensors, *scalars, *op.sizes, "pi"}
     known |= {f"d{name}" for name in names.tensors} | {f"d{name}_total" for name in names.again}
-    references = _references(node)
+    references = [r for side in sides for r in _references(side)]
     unknown = [f"`{r.name}` is none of {op.name}" for r in references if r.name not in known]
     bare = [
         f"`{r.name}` stands without its indices"
