@@ -1,0 +1,487 @@
+"""The torch modules: against torch's own functions, autograd and finite differences; edge cases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import product
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd.gradcheck import gradcheck
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from derive.emit.module import build
+from derive.errors import DeriveError
+from derive.notation.op import Op
+from derive.plan.roles import roles
+from derive.verify.reference import composed
+from derive.verify.run import Sample, draw, error, verify
+from tests.samples import every_op, name_of, named
+
+torch.set_num_threads(1)
+
+every = pytest.mark.parametrize("op", every_op(), ids=name_of)
+EXACT = 1e-10
+
+
+@cache
+def module(name: str) -> ModuleType:
+    return build(named(name), backend="torch")
+
+
+def function(name: str) -> Callable[..., Any]:
+    return getattr(module(name), name)
+
+
+def listed(outputs: Any) -> tuple[Tensor, ...]:
+    return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+    generator = torch.Generator().manual_seed(1000 * seed + len(shape))
+    return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+
+
+def run(
+    call: Callable[..., Any], inputs: Sequence[Tensor], cotangents: Sequence[Tensor] = ()
+) -> tuple[tuple[Tensor, ...], tuple[Tensor | None, ...]]:
+    """Outputs and gradients; the cotangents are random where none are given."""
+    leaves = [t.detach().clone().requires_grad_() for t in inputs]
+    outputs = listed(call(*leaves))
+    given = cotangents or [random(*o.shape, seed=50 + k) for k, o in enumerate(outputs)]
+    grads = torch.autograd.grad(
+        outputs, leaves, [g.to(o.dtype) for g, o in zip(given, outputs, strict=True)],
+        allow_unused=True, materialize_grads=True,
+    )  # fmt: skip
+    return tuple(o.detach() for o in outputs), grads
+
+
+def agree(got: Sequence[Tensor], want: Sequence[Tensor], close: float = EXACT) -> None:
+    for g, w in zip(got, want, strict=True):
+        assert error(g, w) <= close
+
+
+# -- everything against autograd ------------------------------------------------------------------
+
+
+@every
+def test_verification_passes(op: Op) -> None:
+    rows = verify(op, "torch")
+    assert {"fp64 against autograd", "gradcheck"} <= {row.check for row in rows}
+    assert all(row.passed for row in rows), [row for row in rows if not row.passed]
+
+
+NATIVE: dict[str, tuple[Callable[..., Tensor], tuple[tuple[int, ...], ...]]] = {
+    "layer_norm": (
+        lambda x, g, b: torch.nn.functional.layer_norm(x, x.shape[-1:], g, b, 1e-5),
+        ((6, 9), (9,), (9,)),
+    ),
+    "rms_norm": (
+        lambda x, g: torch.nn.functional.rms_norm(x, x.shape[-1:], g, 1e-6),
+        ((6, 9), (9,)),
+    ),
+    "matmul": (torch.matmul, ((5, 7), (7, 4))),
+    "linear": (torch.nn.functional.linear, ((5, 7), (4, 7), (4,))),
+}
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_against_the_native_function(name: str) -> None:
+    native, shapes = NATIVE[name]
+    inputs = [random(*shape, seed=k) for k, shape in enumerate(shapes)]
+    (outputs, grads), (want, want_grads) = run(function(name), inputs), run(native, inputs)
+    torch.testing.assert_close(outputs, want, rtol=EXACT, atol=1e-12)
+    torch.testing.assert_close(grads, want_grads, rtol=EXACT, atol=1e-12)
+
+
+def test_softmax_against_the_native_function() -> None:
+    """With the maximum as the shift, which receives no gradient."""
+    x = random(6, 9, seed=1)
+    (p,), (dx, dm) = run(function("softmax"), (x, x.amax(-1)))
+    (want,), (want_dx,) = run(lambda t: torch.softmax(t, -1), (x,))
+    torch.testing.assert_close(p, want, rtol=EXACT, atol=1e-14)
+    torch.testing.assert_close(dx, want_dx, rtol=EXACT, atol=1e-14)
+    assert torch.equal(dm, torch.zeros_like(dm))
+
+
+@every
+@pytest.mark.parametrize("sizes", [(1, 3, 2, 1, 2), (3, 1, 4, 2, 1), (1, 1, 1, 1, 1)])
+def test_sizes_of_one(op: Op, sizes: tuple[int, ...]) -> None:
+    try:
+        sample = draw(op, sizes)
+    except DeriveError:
+        assert op.name in ("moments", "correlation")  # the variance of one number is zero
+        return
+    got = run(function(op.name), sample.inputs, sample.cotangents)
+    want = run(composed(op), sample.inputs, sample.cotangents)
+    torch.testing.assert_close(got, want, rtol=EXACT, atol=1e-14)
+
+
+# -- which gradients are needed -------------------------------------------------------------------
+
+_FREE = ("view", "reshape", "expand", "permute", "detach", "transpose", "t.", "alias", "slice",
+         "unsqueeze", "squeeze", "select", "diagonal", "empty")  # fmt: skip
+
+
+class Counter(TorchDispatchMode):
+    """Counts the operations that compute something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.name().removeprefix("aten::")
+        self.count += not name.startswith(_FREE) and not name.startswith("_to_copy")
+        return func(*args, **(kwargs or {}))
+
+
+def cost(op: Op, sample: Sample, needs: Sequence[bool]) -> tuple[int, tuple[Tensor | None, ...]]:
+    """Operations of the backward pass, and what it gives."""
+    made = module(op.name)
+    saved = getattr(made, f"{op.name}_forward")(*sample.inputs)[len(op.outputs) :]
+    with Counter() as counter:
+        grads = getattr(made, f"{op.name}_backward")(*sample.cotangents, *saved, needs=needs)
+    return counter.count, grads
+
+
+@every
+def test_a_gradient_that_is_not_needed_is_not_computed(op: Op) -> None:
+    sample = draw(op, (3, 4, 2, 3, 2))
+    everything, full = cost(op, sample, [True] * len(op.inputs))
+    for needs in product((False, True), repeat=len(op.inputs)):
+        count, grads = cost(op, sample, needs)
+        assert count <= everything
+        for needed, got, want in zip(needs, grads, full, strict=True):
+            assert (got is not None) == needed
+            assert got is None or torch.equal(got, want)
+
+
+@pytest.mark.parametrize("name", ["layer_norm", "linear", "matmul", "lora"])
+def test_one_gradient_costs_less_than_all(name: str) -> None:
+    op = named(name)
+    sample = draw(op, (3, 4, 2, 3, 2))
+    everything, _ = cost(op, sample, [True] * len(op.inputs))
+    for k in range(len(op.inputs)):
+        assert cost(op, sample, [j == k for j in range(len(op.inputs))])[0] < everything
+
+
+@pytest.mark.parametrize("needs", list(product((False, True), repeat=3))[1:])
+def test_autograd_asks_for_what_is_needed(needs: tuple[bool, ...]) -> None:
+    inputs = [random(4, 5), random(5, seed=1), random(5, seed=2)]
+    _, want = run(function("layer_norm"), inputs, [random(4, 5, seed=9)])
+    leaves = [t.clone().requires_grad_(n) for t, n in zip(inputs, needs, strict=True)]
+    function("layer_norm")(*leaves).backward(random(4, 5, seed=9))
+    for needed, leaf, grad in zip(needs, leaves, want, strict=True):
+        assert (leaf.grad is not None) == needed
+        assert leaf.grad is None or torch.equal(leaf.grad, grad)
+
+
+# -- shapes and strides ---------------------------------------------------------------------------
+
+LEADING = [op for op in every_op() if roles(op).leading is not None]
+
+
+def lead_size(op: Op) -> Any:
+    leading = roles(op).leading
+    assert leading is not None
+    return leading.size
+
+
+# The outputs of these are numbers when there is no row axis: see test_known_bugs.
+NUMBERS = ("divergence", "gelu", "rows_only", "soft_weights", "correlation", "moments", "cosine",
+           "power_mean")  # fmt: skip
+
+
+@pytest.mark.parametrize("op", LEADING, ids=name_of)
+@pytest.mark.parametrize("lead", [(), (6,), (2, 3), (3, 1, 2), (1, 2, 1, 3)])
+def test_leading_axes(op: Op, lead: tuple[int, ...]) -> None:
+    """One row index is no axis, one, or several."""
+    if lead == () and op.name in NUMBERS:
+        return
+    rows = torch.Size(lead).numel()
+    lengths = {lead_size(op).name: rows}
+    sample = _drawn(op, lengths)
+    leads = [bool(c.indices) and c.indices[0].size == lead_size(op) for c in op.inputs]
+    want = run(function(op.name), sample.inputs, sample.cotangents)
+    deep = [
+        t.reshape((*lead, *t.shape[1:])) if is_lead else t
+        for t, is_lead in zip(sample.inputs, leads, strict=True)
+    ]
+    out = [bool(c.indices) and c.indices[0].size == lead_size(op) for c in op.outputs]
+    given = [
+        t.reshape((*lead, *t.shape[1:])) if is_lead else t
+        for t, is_lead in zip(sample.cotangents, out, strict=True)
+    ]
+    got = run(function(op.name), deep, given)
+    for g, w, is_lead in zip(got[0], want[0], out, strict=True):
+        assert g.shape == ((*lead, *w.shape[1:]) if is_lead else w.shape)
+        assert torch.equal(g.reshape(w.shape), w)
+    for g, t, w in zip(got[1], deep, want[1], strict=True):
+        assert g.shape == t.shape
+        assert torch.equal(g.reshape(w.shape), w)
+
+
+def _drawn(op: Op, lengths: dict[str, int]) -> Sample:
+    names = list(dict.fromkeys(i.size.name for i in op.letters))
+    return draw(op, [lengths.get(name, (4, 3, 2)[k % 3]) for k, name in enumerate(names)])
+
+
+@pytest.mark.parametrize("op", LEADING, ids=name_of)
+def test_no_rows(op: Op) -> None:
+    sample = _drawn(op, {lead_size(op).name: 2})
+    empty = [
+        t[:0] if c.indices and c.indices[0].size == lead_size(op) else t
+        for t, c in zip(sample.inputs, op.inputs, strict=True)
+    ]
+    outputs, grads = run(function(op.name), empty)
+    for output, declared in zip(outputs, op.outputs, strict=True):
+        assert (output.numel() == 0) == (declared.indices[0].size == lead_size(op))
+    for grad, t in zip(grads, empty, strict=True):
+        assert grad.shape == t.shape
+        assert not grad.any()
+
+
+LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "transposed": lambda t: t.mT.contiguous().mT if t.dim() > 1 else t,
+    "strided": lambda t: torch.stack((t, t + 1), -1).flatten(-2)[..., ::2] if t.dim() else t,
+    "offset": lambda t: torch.cat((t.flatten(), t.flatten()))[t.numel() :].reshape(t.shape),
+    "reversed": lambda t: t.movedim(0, -1).contiguous().movedim(-1, 0) if t.dim() > 1 else t,
+}
+
+
+@every
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts(op: Op, layout: str) -> None:
+    sample = draw(op, (4, 3, 2, 5, 2))
+    want = run(function(op.name), sample.inputs, sample.cotangents)
+    laid = [LAYOUTS[layout](t).requires_grad_() for t in sample.inputs]
+    outputs = listed(function(op.name)(*laid))
+    given = [LAYOUTS[layout](t) for t in sample.cotangents]
+    grads = torch.autograd.grad(outputs, laid, given, allow_unused=True, materialize_grads=True)
+    agree([*outputs, *grads], [*want[0], *want[1]])
+
+
+@every
+def test_expanded_inputs_and_cotangents(op: Op) -> None:
+    """What `sum().backward()` gives, and a weight that is one number everywhere."""
+    sample = draw(op, (4, 3, 2, 5, 2))
+    wide = [t.flatten()[:1].reshape([1] * t.dim()).expand(t.shape) for t in sample.inputs]
+    full = [t.contiguous() for t in wide]
+    ones = [torch.ones_like(t) for t in sample.cotangents]
+    try:
+        want = run(function(op.name), full, ones)
+    except RuntimeError as failure:
+        raise AssertionError(op.name) from failure
+    if not all(t.isfinite().all() for t in (*want[0], *want[1])):
+        assert op.name in ("moments", "correlation")
+        return
+    leaves = [t.detach().requires_grad_() for t in wide]
+    outputs = listed(function(op.name)(*leaves))
+    given = [torch.ones((), dtype=o.dtype).expand(o.shape) for o in outputs]
+    grads = torch.autograd.grad(outputs, leaves, given, allow_unused=True, materialize_grads=True)
+    agree([*outputs, *grads], [*want[0], *want[1]])
+
+
+@every
+def test_a_wrong_shape_names_the_tensor(op: Op) -> None:
+    sample = draw(op, (4, 3, 2, 5, 2))
+    names = "|".join(c.tensor.name for c in op.inputs)
+    for k, tensor in enumerate(sample.inputs):
+        deeper = list(sample.inputs)
+        deeper[k] = tensor.unsqueeze(-1).expand(*tensor.shape, 7)
+        if len(op.inputs) == 1 and roles(op).leading is not None:
+            continue  # one more leading axis
+        with pytest.raises(ValueError, match=rf"\b({names}) must be \["):
+            function(op.name)(*deeper)
+
+
+def test_the_message_says_what_was_expected() -> None:
+    with pytest.raises(ValueError, match=r"^gamma must be \[h\], not \[4\]$"):
+        function("layer_norm")(random(2, 5), random(4), random(5))
+    with pytest.raises(ValueError, match=r"^beta must be \[h\], not \[5, 1\]$"):
+        function("layer_norm")(random(2, 5), random(5), random(5, 1))
+    with pytest.raises(ValueError, match=r"^w must be \[o i\], not \[4, 6\]$"):
+        function("linear")(random(2, 5), random(4, 6), random(4))
+    with pytest.raises(ValueError, match=r"^A must be \[i i\], not \[3, 4\]$"):
+        function("quadratic")(random(3), random(3, 4))
+    with pytest.raises(ValueError, match=r"\bx must be"):
+        function("layer_norm")(random(), random(5), random(5))
+
+
+# -- what is left alone ---------------------------------------------------------------------------
+
+
+@every
+def test_inputs_stay_as_they_are(op: Op) -> None:
+    sample = draw(op, (4, 3, 2, 5, 2))
+    leaves = [t.clone().requires_grad_() for t in sample.inputs]
+    outputs = listed(function(op.name)(*leaves))
+    shown = [o.detach().clone() for o in outputs]
+    given = [t.clone() for t in sample.cotangents]
+    torch.autograd.grad(outputs, leaves, given, allow_unused=True, materialize_grads=True)
+    for now, before in zip((*leaves, *given), (*sample.inputs, *sample.cotangents), strict=True):
+        assert torch.equal(now.detach(), before)
+        assert now._version == 0 or not now.requires_grad
+    assert all(torch.equal(o.detach(), s) for o, s in zip(outputs, shown, strict=True))
+
+
+@every
+def test_outputs_do_not_share_memory_with_inputs(op: Op) -> None:
+    """Changing an output in place changes neither an input nor what was saved."""
+    sample = draw(op, (4, 3, 2, 5, 2))
+    with torch.no_grad():
+        inputs = [t.clone() for t in sample.inputs]
+        for output in listed(function(op.name)(*inputs)):
+            assert all(output.data_ptr() != t.data_ptr() for t in inputs if t.numel())
+
+
+@pytest.mark.parametrize("op", every_op()[:12], ids=name_of)
+def test_a_second_derivative_is_refused(op: Op) -> None:
+    """Statistics saved as constants would make it wrong without a word."""
+    sample = draw(op, (3, 4, 2, 3, 2))
+    leaves = [t.clone().requires_grad_() for t in sample.inputs]
+    outputs = listed(function(op.name)(*leaves))
+    (first, *_) = torch.autograd.grad(
+        outputs, leaves, sample.cotangents, create_graph=True, allow_unused=True
+    )
+    if first.requires_grad:
+        with pytest.raises(RuntimeError, match="once_differentiable"):
+            first.sum().backward()
+
+
+def test_what_has_no_gradient_needs_none() -> None:
+    with torch.no_grad():
+        assert not function("layer_norm")(random(2, 3), random(3), random(3)).requires_grad
+    assert not function("layer_norm")(random(2, 3), random(3), random(3)).requires_grad
+
+
+def test_scalars_are_parameters() -> None:
+    x, g, b = random(3, 4), random(4, seed=1), random(4, seed=2)
+    want = torch.nn.functional.layer_norm(x, (4,), g, b, 0.5)
+    torch.testing.assert_close(function("layer_norm")(x, g, b, eps=0.5), want)
+    torch.testing.assert_close(function("layer_norm")(x, g, b, 0.5), want)
+    call = lambda *t: function("layer_norm")(*t, eps=0.5)  # noqa: E731  # a function of tensors
+    assert gradcheck(call, [t.requires_grad_() for t in (x, g, b)], eps=1e-5, atol=1e-9, rtol=1e-7)
+
+
+@pytest.mark.parametrize("p", [1, 2, 3, 2.5])
+def test_an_exponent_is_a_parameter(p: float) -> None:
+    x = 0.5 + random(3, 4).abs()
+    want = (x**p).mean(-1) ** (1 / p)
+    torch.testing.assert_close(function("power_mean")(x, p=p), want)
+    call = lambda t: function("power_mean")(t, p=p)  # noqa: E731  # a function of tensors
+    assert gradcheck(call, [x.requires_grad_()], eps=1e-5, atol=1e-9, rtol=1e-7)
+
+
+# -- lower precision ------------------------------------------------------------------------------
+
+SHORT = {torch.bfloat16: 4 * 2.0**-8, torch.float16: 4 * 2.0**-11}
+
+
+@pytest.mark.parametrize("name", ["layer_norm", "rms_norm", "softmax"])
+@pytest.mark.parametrize("dtype", SHORT)
+def test_statistics_of_short_types_are_fp32(name: str, dtype: torch.dtype) -> None:
+    op = named(name)
+    sample = draw(op, (8, 64)).to(dtype)
+    outputs = getattr(module(name), f"{name}_forward")(*sample.inputs)
+    saved = outputs[len(op.outputs) :]
+    assert outputs[0].dtype is dtype
+    inputs = {t.data_ptr() for t in sample.inputs}
+    kept = [t for t in saved if isinstance(t, Tensor) and t.data_ptr() not in inputs]
+    assert kept
+    assert all(t.dtype is torch.float32 for t in kept)
+
+
+@pytest.mark.parametrize("name", ["layer_norm", "rms_norm", "softmax", "swiglu", "dynamic_tanh"])
+@pytest.mark.parametrize("dtype", SHORT)
+def test_short_types(name: str, dtype: torch.dtype) -> None:
+    """Results are those of fp64 on the same rounded inputs, rounded once or twice."""
+    op = named(name)
+    sample = draw(op, (16, 96)).to(dtype)
+    exact = sample.to(torch.float64)
+    got = run(function(name), sample.inputs, sample.cotangents)
+    want = run(composed(op), exact.inputs, exact.cotangents)
+    assert all(t.dtype is dtype for t in (*got[0], *got[1]))
+    agree([*got[0], *got[1]], [*want[0], *want[1]], SHORT[dtype])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_mixed_types(dtype: torch.dtype) -> None:
+    """Each gradient has the type of its input, the output that of x."""
+    x, g, b = random(16, 96, dtype=dtype), random(96, seed=1), random(96, seed=2)
+    for weight in (torch.float32, torch.float64):
+        inputs = (x, g.to(weight), b.to(weight))
+        cotangent = random(16, 96, seed=3, dtype=dtype)
+        (y,), grads = run(function("layer_norm"), inputs, [cotangent])
+        want = run(
+            composed(named("layer_norm")), [t.double() for t in inputs], [cotangent.double()]
+        )
+        assert y.dtype is dtype
+        assert [t.dtype for t in grads] == [t.dtype for t in inputs]
+        close = SHORT.get(dtype, 1e-5)
+        agree([y, *grads], [*want[0], *want[1]], close)
+
+
+@pytest.mark.parametrize("name", ["layer_norm", "instance", "adaptive_norm"])
+def test_a_large_mean_costs_no_digits(name: str) -> None:
+    """fp32, mean 1e4, standard deviation 1: what E[x²] - μ² gets wrong altogether."""
+    op = named(name)
+    sample = draw(op, (32, 256) if len(op.letters) < 3 or name == "instance" else (8, 4, 256))
+    sample = Sample((sample.inputs[0] + 1e4, *sample.inputs[1:]), sample.cotangents)
+    rounded = sample.to(torch.float32)
+    exact = rounded.to(torch.float64)
+    got = run(function(name), rounded.inputs, rounded.cotangents)
+    want = run(composed(op), exact.inputs, exact.cotangents)
+    agree([*got[0], *got[1]], [*want[0], *want[1]], 1e-5)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 3333.33, -1e6])
+def test_constant_rows(value: float) -> None:
+    """The variance is zero: y is beta, and nothing is divided by zero."""
+    x = torch.full((3, 1000), value, dtype=torch.float32)
+    g, b = random(1000, seed=1, dtype=torch.float32), random(1000, seed=2, dtype=torch.float32)
+    cotangent = random(3, 1000, seed=3, dtype=torch.float32)
+    (y,), grads = run(function("layer_norm"), (x, g, b), [cotangent])
+    exact = [t.double() for t in (x, g, b)]
+    want = run(composed(named("layer_norm")), exact, [cotangent.double()])
+    agree([y, grads[0], grads[2]], [want[0][0], want[1][0], want[1][2]], 1e-5)
+    assert grads[1].abs().max() <= 1e-5 * cotangent.abs().max()
+
+
+@pytest.mark.parametrize("name", ["layer_norm", "rms_norm"])
+def test_one_outlier(name: str) -> None:
+    sample = draw(named(name), (4, 128))
+    sample.inputs[0][1, 7] = 1e6
+    rounded = sample.to(torch.float32)
+    exact = rounded.to(torch.float64)
+    got = run(function(name), rounded.inputs, rounded.cotangents)
+    want = run(composed(named(name)), exact.inputs, exact.cotangents)
+    agree([*got[0], *got[1]], [*want[0], *want[1]], 1e-5)
+
+
+def test_softmax_of_large_numbers() -> None:
+    x = 1e4 * random(4, 16)
+    (p,), (dx, _) = run(function("softmax"), (x, x.amax(-1)))
+    assert p.isfinite().all()
+    assert dx.isfinite().all()
+    torch.testing.assert_close(p, torch.softmax(x, -1), rtol=1e-12, atol=0)
+
+
+# -- relations that need no reference -------------------------------------------------------------
+
+
+def test_relations_of_layer_norm() -> None:
+    """Σ dx = 0, Σ dx (x-μ) = ε/σ³ Σ γ dy (x-μ), ⟨dγ,γ⟩ + ⟨dβ,β⟩ = ⟨dy,y⟩."""
+    x, g, b, dy = random(8, 33), random(33, seed=1), random(33, seed=2), random(8, 33, seed=3)
+    (y,), (dx, dg, db) = run(function("layer_norm"), (x, g, b), [dy])
+    mu = x - x.mean(-1, keepdim=True)
+    sigma = (mu.square().mean(-1) + 1e-5).sqrt()
+    assert dx.sum(-1).abs().max() < 1e-12
+    want = 1e-5 / sigma**3 * (g * dy * mu).sum(-1)
+    torch.testing.assert_close((dx * mu).sum(-1), want, rtol=1e-6, atol=1e-13)
+    torch.testing.assert_close((dg * g).sum() + (db * b).sum(), (dy * y).sum())
