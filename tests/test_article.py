@@ -203,6 +203,21 @@ def test_our_own_latex_is_read_back_and_proved(name: str) -> None:
     assert not [f for f in found if f.notes]
 
 
+WITH_KINKS = """
+op f(x[b,h], w[h]; lam = 1/2) -> y[b,h], z[b,h]
+y[b,h] = relu(x[b,h]) * w[h] + sigmoid(lam * x[b,h])
+z[b,h] = max(y[b,h], x[b,h]) + abs(x[b,h])
+"""
+
+
+def test_functions_with_kinks_and_outputs_used_again_are_read_back() -> None:
+    [op] = parse(WITH_KINKS)
+    text = differentiate(op).latex()
+    assert r"\mathrm{d} l" in text
+    found = prove_document(op, text, "f.tex")
+    assert set(words(found)) == {"proved", "definition"}
+
+
 # -- the command -----------------------------------------------------------------------------------
 
 TEX = r"$$ y_{b h} = \frac{\mu_{b h}}{\sigma_{b}} \gamma_{h} + \mathbf{1}_{b} \beta_{h} $$"

@@ -12,7 +12,8 @@ from functools import cache
 
 from derive.notation.functions import FUNCTIONS, WORDS
 from derive.notation.latex import GREEK
-from derive.notation.op import Op
+from derive.notation.nodes import Component
+from derive.notation.op import Op, total
 
 _ALIASES = {"eps": "epsilon", "lam": "lambda", "lamda": "lambda", "ell": "l"}
 LOSSES = frozenset({"l", "L"})
@@ -53,18 +54,16 @@ class Names:
         self._known: dict[str, list[str]] = {}
         for name in (*self.tensors, *scalars, *op.sizes, "pi"):
             self._known.setdefault(_key(name), []).append(name)
-        outputs = {c.tensor.name for c in op.outputs}
-        self.again = {  # outputs that equations use: theirs is a total gradient too
-            c.tensor.name
-            for e in op.equations
-            for c in e.expr.atoms(type(e.target))
-            if c.tensor.name in outputs
+        used = {c.tensor for e in op.equations for c in e.expr.atoms(Component)}
+        self.totals = {  # of outputs that equations use: theirs is a total gradient too
+            c.tensor.name: total(op, c) for c in op.outputs if c.tensor in used
         }
 
     def arity(self, name: str) -> int | None:
         """How many indices a tensor, or the gradient of one, has."""
-        own = name.removeprefix("d").removesuffix("_total")
-        return self.tensors.get(name, self.tensors.get(own))
+        whole = {c.tensor.name: len(c.indices) for c in self.totals.values()}
+        gradients = {f"d{tensor}": count for tensor, count in self.tensors.items()}
+        return (gradients | whole | self.tensors).get(name)
 
     def meant(self, spellings: Iterable[str]) -> list[str]:
         """The names of the op that any of these could mean."""

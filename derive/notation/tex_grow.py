@@ -321,8 +321,8 @@ class TexGrower(Subscripts):
             return t.Jacobian(span, of, wrt)
         if of.name not in LOSSES or of.letters or wrt.name not in self.names.tensors:
             return t.Reference(span, self.report.quote(span), ())
-        total = above.total and wrt.name in self.names.again
-        return t.Reference(span, f"d{wrt.name}" + "_total" * total, wrt.letters)
+        total = self.names.totals.get(wrt.name) if above.total else None
+        return t.Reference(span, total.tensor.name if total else f"d{wrt.name}", wrt.letters)
 
 
 def _is_one(atom: Child) -> bool:

@@ -15,8 +15,8 @@ from derive.errors import Report
 from derive.notation import tree as t
 from derive.notation.build import Builder
 from derive.notation.indices import Alone, Indices, Letters, Shape
-from derive.notation.nodes import Differentiate, Tensor
-from derive.notation.op import Op, gradient
+from derive.notation.nodes import Differentiate
+from derive.notation.op import Op
 from derive.notation.scope import Declared
 from derive.notation.spelling import Names
 from derive.notation.statement import Reader
@@ -79,23 +79,24 @@ class TexReader(Reader):
 
     def _declare(self) -> None:
         super()._declare()
-        for name in sorted(self.names.again):
-            component = self.op.tensors[name]
-            rank, letters = gradient(component).tensor.rank, self.scope.tensors[name].letters
-            self.scope.tensors[f"d{name}_total"] = Declared(Tensor(f"d{name}_total", rank), letters)
+        for name, total in self.names.totals.items():
+            letters = self.scope.tensors[name].letters
+            self.scope.tensors[total.tensor.name] = Declared(total.tensor, letters)
 
 
 def foreign(sides: Iterable[t.Node], names: Names, op: Op) -> list[str]:
     """What is none of the op's, as it was spelled; if nothing is, tensors without their indices."""
-    scalars = {p.symbol.name for p in op.parameters}
-    known = {*names.tensors, *scalars, *op.sizes, "pi"}
-    known |= {f"d{name}" for name in names.tensors} | {f"d{name}_total" for name in names.again}
+    numbers = {*(p.symbol.name for p in op.parameters), *op.sizes, "pi"}
     references = [r for side in sides for r in _references(side)]
-    unknown = [f"`{r.name}` is none of {op.name}" for r in references if r.name not in known]
+    unknown = [
+        f"`{r.name}` is none of {op.name}"
+        for r in references
+        if names.arity(r.name) is None and r.name not in numbers
+    ]
     bare = [
         f"`{r.name}` stands without its indices"
         for r in references
-        if not r.letters and r.name not in scalars and names.arity(r.name)
+        if not r.letters and r.name not in numbers and names.arity(r.name)
     ]
     return list(dict.fromkeys(unknown or bare))
 

@@ -89,10 +89,10 @@ $$ v_b \approx \sigma_b^2 = v_b + \varepsilon \implies m_b = m_b $$
         (3, "1/H*1[h]*x[b,h]"),
         (3, "1/H*1[h]*mu[b,h]^2"),
         (4, "m[b]"),
-        (8, "sigma[b]^2 - 1[b]*eps"),
+        (8, "sigma[b]^2 - eps"),
         (8, "m[b]"),
         (8, "v[b]"),
-        (9, "v[b] + 1[b]*eps"),
+        (9, "v[b] + eps"),
         (9, "m[b]"),
     ]
 
