@@ -23,7 +23,7 @@ from derive.notation.nodes import (
     Tensor,
     rename,
 )
-from derive.notation.op import Equation, Op, gradient, is_gradient
+from derive.notation.op import Equation, Op, gradient, is_gradient, total
 from derive.rewrite import Chain, Step, everywhere, keeping_shape
 from derive.simplify.collect import COLLECT
 from derive.simplify.identities import Identities, Identity, outer_sums
@@ -260,11 +260,9 @@ def consumers(op: Op, component: Component) -> list[Equation]:
 
 def total_gradient(op: Op, component: Component) -> Component:
     """∂l/∂t: the cotangent `dt` itself, or, where an output is used again, `dt_total`."""
-    own = gradient(component)
     is_output = component.tensor in {c.tensor for c in op.outputs}
-    if not is_output or not consumers(op, component):
-        return own
-    return Component(Tensor(f"{own.tensor.name}_total", own.tensor.rank), *component.indices)
+    used_again = is_output and consumers(op, component)
+    return total(op, component) if used_again else gradient(component)
 
 
 def primes(op: Op) -> dict[Index, Index]:

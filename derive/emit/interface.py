@@ -12,6 +12,7 @@ from derive.derivation import Derivation
 from derive.emit.names import Namer, class_name
 from derive.emit.source import WIDTH, as_docstring, bracketed, comma, fill, split_top, unpacked
 from derive.notation.nodes import Component, Index, Size, Tensor
+from derive.notation.op import declared_as, gradient
 from derive.notation.text import equation_text
 from derive.plan.program import Program
 from derive.plan.roles import PRODUCT
@@ -43,6 +44,7 @@ class Interface:
     setup: tuple[str, ...]
     cotangents: str
     context_call: tuple[str, ...]
+    casts: bool
 
 
 class Plumbing:
@@ -114,7 +116,7 @@ class Plumbing:
 
     def _leads(self, component: Component) -> bool:
         classes = self.program.roles.classes
-        declared = self.op.tensors.get(component.tensor.name.removeprefix("d"), component)
+        declared = declared_as(self.op, component)
         first = next(c for c in self.op.inputs if self.leading in c.indices[:1])
         return classes.of(declared)[:1] == classes.of(first)[:1]
 
@@ -132,6 +134,8 @@ class Plumbing:
         """The public shape as a Python tuple."""
         sizes = [i.size.name for i in component.indices]
         if self.is_leading(component):
+            if len(sizes) == 1:
+                return self.lead
             sizes[0] = f"*{self.lead}"
         return f"({comma(sizes)})" if sizes else "()"
 
@@ -151,13 +155,13 @@ class Plumbing:
         known: set[Size] = set()
         for component in components:
             lines += self._sizes_of(component, known, check)
-        if self._casts_on_the_way(check):
-            first = components[0].tensor.name
-            lines.append(f"{self.work} = torch.promote_types({first}.dtype, torch.float32)")
+        if self._mentions_work(check):
+            names = [c.tensor.name for c in components] + ([] if check else self.kept_names)
+            lines.append(f"{self.work} = _work_dtype({', '.join(names)})")
         return lines
 
-    def _casts_on_the_way(self, check: bool) -> bool:
-        """Is `work` mentioned? Kernels cast what they load: only gradients of unsaved inputs do."""
+    def _mentions_work(self, check: bool) -> bool:
+        """Kernels cast what they load: there, only gradients of unsaved inputs need the dtype."""
         unsaved = len(self.saved_inputs) < len(self.inputs)
         return self.casts and (not self.kernels or (unsaved and not check))
 
@@ -223,6 +227,7 @@ class Plumbing:
             setup=tuple(self._setup()),
             cotangents=", ".join([*self.cotangents, *(["*_"] if self.kept else [])]),
             context_call=self._context_call(),
+            casts=self.casts,
         )
 
     @property
@@ -295,7 +300,7 @@ class Plumbing:
     @property
     def kept_names(self) -> list[str]:
         """A kept tensor that is also an output is saved as a copy of its own."""
-        return [f"{n}_saved" if n in self.outputs else n for n in self.kept]
+        return [self.name(f"{n}_saved") if n in self.outputs else n for n in self.kept]
 
     def _saved_public(self) -> tuple[Component, ...]:
         return tuple(c for c in self.program.saved if c not in self.program.kept)
@@ -310,14 +315,10 @@ class Plumbing:
         dtype = f".to({self.op.inputs[0].tensor.name}.dtype)" if casts else ""
         public = []
         for c in self.op.outputs:
-            reshape = f".reshape{self._plain(self.shape(c))}" if self.is_leading(c) else ""
+            reshape = f".reshape({self.shape(c).strip('()')})" if self.is_leading(c) else ""
             public.append(f"{c.tensor.name}{reshape}{dtype}")
         items = [*public, *self.saved_inputs, *self.kept_names, *self.numbers]
         return bracketed("return (", items if len(items) > 1 else [f"{items[0]},"], ")", 4)
-
-    @staticmethod
-    def _plain(shape: str) -> str:
-        return shape.replace(",)", ")")
 
     def _backward_returns(self) -> str:
         items = []
@@ -363,8 +364,6 @@ class Plumbing:
         return as_docstring("\n".join(lines))
 
     def _primed(self) -> list[Component]:
-        from derive.notation.op import gradient
-
         return [gradient(self.derivation.stage[c.tensor.name].component) for c in self.op.inputs]
 
 

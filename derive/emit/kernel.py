@@ -33,12 +33,12 @@ class Kernel:
 
     signature: str
     sizes: tuple[str, ...]
-    shared_loads: tuple[str, ...]  # for all rows at once, where a row fits in a block
+    shared_loads: tuple[str, ...]  # once for all rows
     starts: tuple[str, ...]
     row_loads: tuple[str, ...]
     row_lines: tuple[Line, ...]  # what needs no pass over the row
     passes: tuple[Pass, ...]
-    row_stores: tuple[str, ...]
+    row_stores: tuple[str, ...]  # and what a whole row adds to sums over rows
     ends: tuple[str, ...]  # stores after the last row
 
 
@@ -59,10 +59,6 @@ def partials(schedule: Schedule, name: Namer) -> tuple[Partial, ...]:
         suffix = f"_{several.index(total)}" if len(several) > 1 else ""
         found.append(Partial(work, total, name(f"{work.target.tensor.name}_partial{suffix}")))
     return tuple(found)
-
-
-def _text(expr: Expr) -> str:
-    return TritonPrinter({}).text(expr, ())
 
 
 def _indented(condition: str, lines: Iterable[str]) -> str:
@@ -129,7 +125,7 @@ class KernelWriter:
 
     def arguments(self) -> list[str]:
         """What the host passes, in order; constants follow."""
-        pointers = [*(c.tensor.name for c in self.given), *(n for _, n in self.results)]
+        pointers = [*(c.tensor.name for c in self.used), *(n for _, n in self.results)]
         rows = [self.name("rows")] if self.persistent else []
         parts = [p.name for p in self.partials]
         numbers = [s.name for s in (*self.sizes, *self.scalars)]
@@ -139,15 +135,20 @@ class KernelWriter:
         plain = {self.name("rows"), *(s.name for s in self.sizes)}
         constants = {s.name for s in self.scalars}
         items = [
-            a if a in plain else f"{a}: tl.constexpr" if a in constants else f"{a}_ptr"
+            a if a in plain else f"{a}: tl.constexpr" if a in constants else self._pointer(a)
             for a in self.arguments()
         ]
         items += ["BLOCK: tl.constexpr", "ACC: tl.constexpr"]
         return bracketed(f"def {kernel}(", items, "):", 0)
 
+    def _pointer(self, name: str) -> str:
+        return self.name(f"{name}_ptr")
+
     def _size_lines(self) -> tuple[str, ...]:
         return tuple(
-            f"size_{s.name} = tl.full((), {s.name}, ACC)" for s in self.sizes if s in self.numbers
+            f"{self.name(f'size_{s.name}')} = tl.full((), {s.name}, ACC)"
+            for s in self.sizes
+            if s in self.numbers
         )
 
     # -- loads and stores -----------------------------------------------------------------------
@@ -155,11 +156,12 @@ class KernelWriter:
     def _address(self, name: str, kind: str) -> tuple[str, bool]:
         """Where a value lives, and whether it is a vector."""
         row, columns = self.name("row"), self.name("columns")
+        pointer = self._pointer(name)
         places = {
-            FULL: (f"{name}_ptr + {row} * {self.schedule.column.name} + {columns}", True),
-            ROW: (f"{name}_ptr + {row}", False),
-            SHARED: (f"{name}_ptr + {columns}", True),
-            SCALAR: (f"{name}_ptr", False),
+            FULL: (f"{pointer} + {row} * {self.schedule.column.name} + {columns}", True),
+            ROW: (f"{pointer} + {row}", False),
+            SHARED: (f"{pointer} + {columns}", True),
+            SCALAR: (pointer, False),
         }
         return places[kind]
 
@@ -173,33 +175,42 @@ class KernelWriter:
         place, vector = self._address(shown, self.schedule.kind(component))
         mask = f", mask={self.name('inside')}" if vector else ""
         line = f"tl.store({place}, {component.tensor.name}{mask})"
-        return _indented(f"{shown}_ptr is not None", [line]) if self.persistent else line
+        wanted = f"{self._pointer(shown)} is not None"
+        return _indented(wanted, [line]) if self.persistent else line
+
+    def _is_long(self, component: Component) -> bool:
+        return self.schedule.kind(component) in (FULL, SHARED)
 
     def _part_address(self, part: Partial) -> str:
         program, columns = self.name("program"), self.name("columns")
         if not part.total.keeps_column:
-            return f"{part.name}_ptr + {program}"
-        return f"{part.name}_ptr + {program} * {self.schedule.column.name} + {columns}"
+            return f"{self._pointer(part.name)} + {program}"
+        return f"{self._pointer(part.name)} + {program} * {self.schedule.column.name} + {columns}"
 
     def _part_store(self, part: Partial) -> str:
         mask = f", mask={self.name('inside')}" if part.total.keeps_column else ""
         line = f"tl.store({self._part_address(part)}, {part.name}{mask})"
-        return _indented(f"{part.name}_ptr is not None", [line])
+        return _indented(f"{self._pointer(part.name)} is not None", [line])
+
+    def _text(self, expr: Expr, sums: dict[str, str] | None = None) -> str:
+        return TritonPrinter(sums or {}, self.name).text(expr, ())
 
     # -- statements -----------------------------------------------------------------------------
 
     def _line(self, work: Work, sums: dict[str, str], indent: int) -> Line:
-        code = TritonPrinter(sums).text(work.expr, ())
+        code = self._text(work.expr, sums)
+        if not work.expr.atoms(Component, Size):
+            code = f"tl.full((), {code}, ACC)"  # a bare constant has no type
         return Line(work.statement.note, assign(work.target.tensor.name, code, indent))
 
     def _masked(self, body: str) -> str:
         """The summand, zero beyond the end of the row; what was loaded is zero there already."""
-        loaded = {c.tensor.name for c in self.used if self.schedule.kind(c) in (FULL, SHARED)}
+        loaded = {c.tensor.name for c in self.used if self._is_long(c)}
         return body if body in loaded else f"tl.where({self.name('inside')}, {body}, 0.0)"
 
     def _added(self, part: Partial) -> str:
         """What one row (or one tile of it) adds to a sum over rows."""
-        body = _text(part.total.body)
+        body = self._text(part.total.body)
         vector = part.total.kind in (FULL, SHARED)
         return (
             f"tl.sum({self._masked(body)}, 0)" if vector and not part.total.keeps_column else body
@@ -230,7 +241,8 @@ class KernelWriter:
 
     def _block_line(self, work: Work) -> Line:
         sums = {
-            s.marker.tensor.name: f"tl.sum({self._masked(_text(s.body))}, 0)" for s in work.sums
+            s.marker.tensor.name: f"tl.sum({self._masked(self._text(s.body))}, 0)"
+            for s in work.sums
         }
         return self._line(work, sums, 8 if self.persistent else 4)
 
@@ -238,20 +250,26 @@ class KernelWriter:
 
     def tiles(self, kernel: str) -> Kernel:
         """The row is walked once for each sum that waits for another; loads are repeated."""
-        narrow = [c for c in self.used if self.schedule.kind(c) in (ROW, SCALAR)]
+        rows = [c for c in self.used if self.schedule.kind(c) == ROW]
+        scalars = [c for c in self.used if self.schedule.kind(c) == SCALAR]
         first = [w for w in self.live if w.kind in (ROW, SCALAR) and w.level == 0]
         passes = (self._pass(level) for level in range(self._last_level() + 1))
         scalar_parts = [p for p in self.partials if not p.total.keeps_column]
         return Kernel(
             self._signature(kernel),
             self._size_lines(),
-            (),
+            tuple(map(self._load, scalars)),
             tuple(f"{p.name} = tl.zeros((), ACC)" for p in scalar_parts),
-            tuple(map(self._load, narrow)),
+            tuple(map(self._load, rows)),
             tuple(self._line(w, {}, 8 if self.persistent else 4) for w in first),
             tuple(p for p in passes if p is not None),
-            tuple(
-                self._store(c, n) for c, n in self.results if self.schedule.kind(c) in (ROW, SCALAR)
+            (
+                *(
+                    f"{p.name} += {self._added(p)}"
+                    for p in self.partials
+                    if not _is_vector(p.total)
+                ),
+                *(self._store(c, n) for c, n in self.results if not self._is_long(c)),
             ),
             tuple(map(self._part_store, scalar_parts)),
         )
@@ -266,9 +284,13 @@ class KernelWriter:
         stored = [
             (c, n)
             for c, n in self.results
-            if self.schedule.kind(c) in (FULL, SHARED) and self.schedule.level_of(c) == level
+            if self._is_long(c) and self.schedule.level_of(c) == level
         ]
-        added = [p for p in self.partials if self.schedule.level_of(p.total.body) == level]
+        added = [
+            p
+            for p in self.partials
+            if _is_vector(p.total) and self.schedule.level_of(p.total.body) == level
+        ]
         after = [w for w in self.live if w.kind in (ROW, SCALAR) and w.level == level + 1]
         if not (summed or stored or added or after):
             return None
@@ -280,14 +302,10 @@ class KernelWriter:
         sums = {marker: f"tl.sum({parts}, 0)" for marker, parts in names.items()}
         return Pass(
             tuple(f"{parts} = tl.zeros([BLOCK], ACC)" for parts in names.values()),
-            tuple(
-                self._load(c)
-                for c in self.used
-                if c.tensor in needed and self.schedule.kind(c) in (FULL, SHARED)
-            ),
+            tuple(self._load(c) for c in self.used if c.tensor in needed and self._is_long(c)),
             tuple(self._line(w, {}, indent) for w in inner),
             (
-                *(f"{self._parts(w, s)} += {self._masked(_text(s.body))}" for w, s in summed),
+                *(f"{self._parts(w, s)} += {self._masked(self._text(s.body))}" for w, s in summed),
                 *map(self._tile_add, added),
             ),
             tuple(self._store(c, n) for c, n in stored),
@@ -313,12 +331,17 @@ class KernelWriter:
             return f"{part.name} += {self._added(part)}"
         place, inside = self._part_address(part), self.name("inside")
         return _indented(
-            f"{part.name}_ptr is not None",
+            f"{self._pointer(part.name)} is not None",
             [
                 f"{part.name} = tl.load({place}, mask={inside}, other=0.0)",
                 f"tl.store({place}, {part.name} + {self._added(part)}, mask={inside})",
             ],
         )
+
+
+def _is_vector(total: RowSum) -> bool:
+    """Does the summand run along the column? Otherwise each row adds it once."""
+    return total.kind in (FULL, SHARED)
 
 
 def _tensors(expressions: Iterable[Expr]) -> set[Tensor]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import mpmath
 from sympy import Add, Expr, Mul, Pow, Rational, S
 
 from derive.notation.functions import Elementwise, Row
@@ -64,7 +65,7 @@ class ScalarPrinter(ABC):
     def power(self, base: Expr, exponent: Expr, space: tuple[Index, ...]) -> Code: ...
 
     @abstractmethod
-    def function(self, row: Row, args: list[str]) -> str: ...
+    def function(self, row: Row, args: Sequence[Expr], space: tuple[Index, ...]) -> str: ...
 
     @abstractmethod
     def size(self, size: Size) -> Code: ...
@@ -88,7 +89,9 @@ class ScalarPrinter(ABC):
         return f"{value.p} / {value.q}", PRODUCT
 
     def _call(self, row: Row, args: Sequence[Expr], space: tuple[Index, ...]) -> Code:
-        return self.function(row, [self.code(a, space)[0] for a in args]), ATOM
+        if all(a.is_number for a in args):
+            return _signed(repr(float(row.value(*map(mpmath.mpmathify, args)))))
+        return self.function(row, args, space), ATOM
 
     def _sum(self, expr: Add, space: tuple[Index, ...]) -> Code:
         """Positive terms first, larger tensors first, the last defined last."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -10,10 +11,9 @@ from sympy import Expr
 from derive.derivation import Derivation
 from derive.emit.environment import render
 from derive.emit.interface import Plumbing, place_of
-from derive.emit.scalar import ATOM
 from derive.emit.source import Block, Line, assign, bracketed, unpacked
 from derive.emit.torch_printer import TorchPrinter
-from derive.notation.nodes import Component, Size, free_indices
+from derive.notation.nodes import Component, Size
 from derive.notation.op import Op
 from derive.plan.program import Program, plan
 from derive.plan.statement import Statement
@@ -117,19 +117,7 @@ class TorchModule:
             )
 
     def _code(self, statement: Statement, given: tuple[Component, ...]) -> str:
-        """The right side, in the shape of the target."""
-        target, expr = statement.target, statement.expr
-        like = given[0].tensor.name
-        shape = ", ".join(i.size.name for i in target.indices)
-        code, binding = TorchPrinter(like).code(expr, target.indices)
-        carried = free_indices(expr)
-        if not expr.atoms(Component):
-            if expr == 0:
-                return f"{like}.new_zeros({shape or '()'})"
-            return f"{like}.new_full(({shape}{',' if len(target.indices) == 1 else ''}), {code})"
-        if len(carried) == len(target.indices):
-            return code
-        return f"{code if binding == ATOM else f'({code})'}.expand({shape})"
+        return TorchPrinter(given[0].tensor.name).shaped(statement.target, statement.expr)
 
     def _sizes(
         self, statements: Iterable[Statement], given: tuple[Component, ...]
@@ -146,8 +134,6 @@ class TorchModule:
 
 
 def _mentions(text: str, name: str) -> bool:
-    import re
-
     return re.search(rf"(?<![\w.]){re.escape(name)}\b", text) is not None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import count
 
 from sympy import Expr, KroneckerDelta, Mul, Pow, Rational, S
@@ -17,6 +18,7 @@ from derive.emit.scalar import (
     bracket,
     factor_order,
 )
+from derive.emit.source import comma
 from derive.notation.functions import Row
 from derive.notation.nodes import Component, Contraction, Index, Size, free_indices
 
@@ -29,6 +31,18 @@ class TorchPrinter(ScalarPrinter):
 
     def __init__(self, like: str = "") -> None:
         self.like = like  # a tensor whose dtype and device new ones take
+
+    def shaped(self, target: Component, expr: Expr) -> str:
+        """The expression in the shape of the target, which it may have to be expanded to."""
+        shape = [i.size.name for i in target.indices]
+        code = self.code(expr, target.indices)
+        if not expr.atoms(Component):
+            sizes = f"({comma(shape)})" if shape else "()"
+            zero = f"{self.like}.new_zeros({sizes})"
+            return zero if expr == 0 else f"{self.like}.new_full({sizes}, {code[0]})"
+        if len(free_indices(expr)) == len(shape):
+            return code[0]
+        return f"{bracket(code, ATOM)}.expand({', '.join(shape)})"
 
     # -- leaves ---------------------------------------------------------------------------------
 
@@ -66,8 +80,19 @@ class TorchPrinter(ScalarPrinter):
         eye = f"torch.eye({i.size.name}, dtype={self.like}.dtype, device={self.like}.device)"
         return self._aligned(eye, (i, j), space)
 
-    def function(self, row: Row, args: list[str]) -> str:
-        return row.torch.format(*args)
+    def function(self, row: Row, args: Sequence[Expr], space: Space) -> str:
+        constants = [a for a in args if not a.atoms(Component)]
+        if row.name in ("min", "max") and len(constants) == 1:
+            other = next(a for a in args if a not in constants)
+            bound = self.code(constants[0], ())[0]
+            side = {"min": "max", "max": "min"}[row.name]  # the smaller of two is at most either
+            return f"torch.clamp({self.code(other, space)[0]}, {side}={bound})"
+        return row.torch.format(*(self._argument(a, space) for a in args))
+
+    def _argument(self, arg: Expr, space: Space) -> str:
+        """A torch function takes tensors: a number of sizes and scalars is made one."""
+        code = self.code(arg, space)[0]
+        return code if arg.atoms(Component) else f"torch.tensor({code}, dtype=torch.float64)"
 
     def power(self, base: Expr, exponent: Expr, space: Space) -> Code:
         if exponent.as_coeff_Mul()[0].is_negative:

@@ -9,7 +9,7 @@ are left to torch, with the torch backend's own code.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sympy import Expr
 
@@ -26,7 +26,7 @@ from derive.notation.nodes import Component, Tensor
 from derive.notation.op import Op
 from derive.plan.program import Program, plan
 from derive.plan.roles import ELEMENT_WISE, ROW_WISE, kernel_class
-from derive.plan.rows import SCALAR, SHARED, Schedule, Work
+from derive.plan.rows import Schedule, Work
 from derive.rewrite import keeping_shape
 
 ROW_TEMPLATE = "triton/op.py.jinja"
@@ -59,6 +59,7 @@ class Launch:
     doc: str
     sizes: tuple[str, ...]
     rows: str
+    prologue: tuple[Line, ...]  # what needs no row
     allocations: tuple[str, ...]
     choose: str
     call: str
@@ -97,18 +98,20 @@ class TritonModule:
             column=self.forward_work.column.name,
             like=p.op.inputs[0].tensor.name,
             cotangent=self.given[0].tensor.name,
+            forward_tensors=", ".join(io.inputs),
+            backward_tensors=", ".join(c.tensor.name for c in self.given),
             **parts,
         )
 
     # -- kernels --------------------------------------------------------------------------------
 
     def _forward_kernels(self) -> KernelWriter:
-        p, io = self.program, self.io
+        p = self.program
         return KernelWriter(
             self.forward_work,
             self.name,
-            p.op.inputs,
-            list(zip((*p.op.outputs, *p.kept), [*io.outputs, *io.kept_names], strict=True)),
+            (*p.op.inputs, *_targets(self.forward_work.prologue)),
+            self._row_outputs(),
             [s.symbol for s in p.op.parameters],
             persistent=False,
         )
@@ -117,7 +120,7 @@ class TritonModule:
         return KernelWriter(
             self.backward_work,
             self.name,
-            self.given,
+            (*self.given, *_targets(self.backward_work.prologue)),
             [(c, c.tensor.name) for c in self._row_results()],
             self.program.saved_scalars,
             persistent=True,
@@ -125,17 +128,22 @@ class TritonModule:
 
     def _row_results(self) -> list[Component]:
         """The gradients that the rows give one by one."""
-        late = {w.target.tensor for w in self.backward_work.epilogue}
-        return [g for g in gradients_as_declared(self.program) if g.tensor not in late]
+        work = self.backward_work
+        elsewhere = {c.tensor for c in _targets([*work.prologue, *work.epilogue])}
+        return [g for g in gradients_as_declared(self.program) if g.tensor not in elsewhere]
+
+    def _row_outputs(self) -> list[tuple[Component, str]]:
+        """What the rows give of the outputs and of what is kept, with the names it goes by."""
+        p, io = self.program, self.io
+        elsewhere = {c.tensor for c in _targets(self.forward_work.prologue)}
+        named = zip((*p.op.outputs, *p.kept), [*io.outputs, *io.kept_names], strict=True)
+        return [(c, n) for c, n in named if c.tensor not in elsewhere]
 
     # -- host functions -------------------------------------------------------------------------
 
     def _forward(self, kernels: KernelWriter) -> Launch:
         p, io = self.program, self.io
         out = (*p.op.outputs, *p.kept)
-        names = [*io.outputs, *io.kept_names]
-        like = p.op.inputs[0].tensor.name
-        dtypes = [f"{like}.dtype"] * len(io.outputs) + [io.work] * len(io.kept_names)
         rows = " * ".join(s.name for s in self.forward_work.rows) or "1"
         parameters = [f"{n}: Tensor" for n in io.inputs] + [f"{n}: float" for n in io.scalars]
         return Launch(
@@ -143,15 +151,31 @@ class TritonModule:
             f"{documented(p.op.inputs)} -> {documented(out)}",
             self._sizes(p.op.inputs),
             rows,
-            tuple(
-                assign(n, _empty([i.size.name for i in c.indices], d, like), 4)
-                for c, n, d in zip(out, names, dtypes, strict=True)
-            ),
+            tuple(self._host_line(w, io.inputs) for w in self.forward_work.prologue),
+            tuple(self._empty_outputs()),
             self._choose("forward"),
             self._call(rows, kernels.arguments()),
             (),
-            unpacked(names),
+            unpacked(self._returned()),
         )
+
+    def _empty_outputs(self) -> Iterable[str]:
+        like = self.program.op.inputs[0].tensor.name
+        for component, name in self._row_outputs():
+            dtype = f"{like}.dtype" if name in self.io.outputs else self.io.work
+            yield assign(name, _empty([i.size.name for i in component.indices], dtype, like), 4)
+
+    def _returned(self) -> list[str]:
+        """Outputs and what is kept; what the host computed is cast, and kept as a copy."""
+        io, like = self.io, self.program.op.inputs[0].tensor.name
+        by_rows = {n for _, n in self._row_outputs()}
+        outputs = [n if n in by_rows else f"{n}.to({like}.dtype)" for n in io.outputs]
+        tensors = zip(self.program.kept, io.kept_names, strict=True)
+        kept = [
+            n if n in by_rows or n == c.tensor.name else f"{c.tensor.name}.clone()"
+            for c, n in tensors
+        ]
+        return [*outputs, *kept]
 
     def _backward(self, kernels: KernelWriter) -> Launch:
         p, io = self.program, self.io
@@ -164,6 +188,7 @@ class TritonModule:
             f"{documented(self.given)} -> {documented(gradients_as_declared(p))}",
             self._sizes(self.given),
             " * ".join(s.name for s in self.backward_work.rows) or "1",
+            tuple(self._host_line(w, io.saved_inputs) for w in self.backward_work.prologue),
             tuple(self._allocations()),
             self._choose("backward"),
             self._call(self.name("programs"), kernels.arguments()),
@@ -194,22 +219,23 @@ class TritonModule:
         return f"{code} if {condition} else None" if condition else code
 
     def _epilogue(self) -> Iterable[Line]:
-        """What follows from sums over all rows, with the few shared tensors it needs again."""
-        late = self.backward_work.epilogue
-        known = {w.target.tensor for w in late} | {c.tensor for c in self.given}
-        needed = {t for w in late for t in w.uses} - known
-        for work in self.backward_work.work:
-            if work.target.tensor in needed and work.kind in (SHARED, SCALAR):
-                yield self._host_line(work)
-        yield from map(self._host_line, late)
+        """What follows from sums over all rows."""
+        io = self.io
+        for work in self.backward_work.epilogue:
+            line = self._host_line(work, io.saved_inputs)
+            condition = io.condition(work.target.tensor)
+            yield replace(line, code=f"{line.code} if {condition} else None") if condition else line
 
-    def _host_line(self, work: Work) -> Line:
-        casts = {n: f"{n}.to({self.io.work})" for n in self.io.saved_inputs}
+    def _host_line(self, work: Work, cast: list[str]) -> Line:
+        """A statement in torch; the tensors `cast` are not yet in the accumulator's dtype."""
+        casts = {n: f"{n}.to({self.io.work})" for n in cast}
         sums = {p.total.marker.tensor.name: f"{p.name}.sum(0)" for p in self.partials}
-        printer = _HostPrinter(self.given[0].tensor.name, casts | sums)
-        code = printer.text(_with_axes(work), work.target.indices)
-        name = work.target.tensor.name
-        return Line(work.statement.note, assign(name, self._if_needed(work.target.tensor, code), 4))
+        printer = _HostPrinter(self._like(), casts | sums)
+        code = printer.shaped(work.target, _with_axes(work))
+        return Line(work.statement.note, assign(work.target.tensor.name, code, 4))
+
+    def _like(self) -> str:
+        return self.given[0].tensor.name if self.given else self.program.op.inputs[0].tensor.name
 
     def _sizes(self, given: tuple[Component, ...]) -> tuple[str, ...]:
         """Lines that name all sizes that the tensors show."""
@@ -233,17 +259,26 @@ class TritonModule:
 
 
 class _HostPrinter(TorchPrinter):
-    """The torch printer, with partial sums where a kernel left them and shared inputs cast."""
+    """The torch printer, with partial sums where a kernel left them and inputs cast."""
 
     def __init__(self, like: str, spelled: dict[str, str]) -> None:
         super().__init__(like)
         self.spelled = spelled
+
+    def shaped(self, target: Component, expr: Expr) -> str:
+        """A kernel reads what the host made, so an expanded tensor is written out."""
+        code = super().shaped(target, expr)
+        return f"{code}.contiguous()" if ".expand(" in code else code
 
     def component(self, component: Component, space: Space) -> Code:
         spelled = self.spelled.get(component.tensor.name)
         if spelled is None:
             return super().component(component, space)
         return self._aligned(spelled, component.indices, space)
+
+
+def _targets(work: Iterable[Work]) -> tuple[Component, ...]:
+    return tuple(w.target for w in work)
 
 
 def _with_axes(work: Work) -> Expr:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 
 from sympy import Expr, Pow, Rational
 
@@ -18,8 +19,8 @@ _HELPER = re.compile(r"(?<![\w.])_[a-z0-9_]+(?=\()")
 class TritonPrinter(ScalarPrinter):
     """Expressions over values that are named like their tensors; `sums` spells each marker."""
 
-    def __init__(self, sums: dict[str, str]) -> None:
-        self.sums = sums
+    def __init__(self, sums: dict[str, str], name: Callable[[str], str]) -> None:
+        self.sums, self.name = sums, name
 
     def component(self, component: Component, space: Space) -> Code:
         name = component.tensor.name
@@ -30,10 +31,15 @@ class TritonPrinter(ScalarPrinter):
 
     def size(self, size: Size) -> Code:
         """Sizes are cast to the accumulator's type once: an integer quotient would be in fp32."""
-        return f"size_{size.name}", ATOM
+        return self.name(f"size_{size.name}"), ATOM
 
-    def function(self, row: Row, args: list[str]) -> str:
-        return row.triton.format(*args)
+    def function(self, row: Row, args: Sequence[Expr], space: Space) -> str:
+        return row.triton.format(*(self._argument(a) for a in args))
+
+    def _argument(self, arg: Expr) -> str:
+        """A function wants a value of the accumulator's type, not a constant."""
+        code = self.code(arg, ())[0]
+        return code if arg.atoms(Component, Size) else f"tl.full((), {code}, ACC)"
 
     def power(self, base: Expr, exponent: Expr, space: Space) -> Code:
         if exponent.as_coeff_Mul()[0].is_negative:

@@ -114,7 +114,8 @@ class _Writer:
         factors = [f for f in factors if not f.is_Rational]
         written = tuple(self._factor(f, taken) for f in sorted(factors, key=_factor_key))
         carried = [i for f in factors for i in _carries(f)]
-        ones = [i for i in free if i not in carried and (alone or carried or dummies)]
+        is_tensor = bool(dummies or term.atoms(Component, KroneckerDelta, Partial))
+        ones = [i for i in free if i not in carried and (alone or is_tensor)]
         for dummy in dummies:
             ones += [dummy] * max(
                 0, 2 - sum(dummy in _carries(f) for f in factors) - _repeats(dummy, factors)

@@ -119,19 +119,11 @@ ROWS = (
     ),
     Row(
         "relu",
-        (lambda x, y: call("step", x),),
+        (lambda x, y: call("sign", y),),
         lambda x: max(x, mpmath.mpf(0)),
         r"\operatorname{relu}",
         "torch.relu({0})",
         "_relu({0})",
-    ),
-    Row(  # 1 where x > 0, else 0: the derivative of relu, not a word of the language
-        "step",
-        (lambda x, y: Integer(0),),
-        lambda x: mpmath.mpf(1 if x > 0 else 0),
-        r"\operatorname{step}",
-        "torch.sign(torch.relu({0}))",
-        "_step({0})",
     ),
     Row(  # at a tie each argument receives half, as in torch
         "min",
@@ -165,4 +157,4 @@ CLASSES: dict[str, type[Elementwise]] = {
     for row in ROWS
 }
 POWERS = {"sqrt": _half, "rsqrt": -_half}  # words of the language that are powers
-WORDS = (*(r.name for r in ROWS if r.name != "step"), *POWERS)
+WORDS = (*(r.name for r in ROWS), *POWERS)

@@ -9,7 +9,7 @@ from sympy import latex as sympy_latex
 
 from derive.notation.explicit import Call, Factor, Ones, Operator, Product, Sum, explicit
 from derive.notation.nodes import Component, Index, Named, Partial, Size, Tensor
-from derive.notation.op import is_gradient
+from derive.notation.op import is_gradient, is_total
 
 _LOWER = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau"
 _OTHERS = "upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
@@ -44,8 +44,10 @@ def component_latex(component: Component) -> str:
 def gradient_latex(component: Component) -> str:
     """∂l/∂t; the total gradient of an output that is used again as dl/dt."""
     name = component.tensor.name.removeprefix("d")
-    sign = r"\mathrm{d}" if name.endswith("_total") else r"\partial"
-    shown = component_latex(Component(Tensor(name.removesuffix("_total")), *component.indices))
+    sign = r"\partial"
+    if is_total(component):
+        name, sign = name.rstrip("_").removesuffix("_total"), r"\mathrm{d}"
+    shown = component_latex(Component(Tensor(name), *component.indices))
     return rf"\frac{{{sign} l}}{{{sign} {shown}}}"
 
 

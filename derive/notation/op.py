@@ -65,15 +65,40 @@ class Op:
         return {i.size.name: i.size for i in self.letters}
 
 
+_GRADIENT, _TOTAL = 10_000, 20_000  # what ranks of gradients lie below their tensors' by
+
+
 def gradient(component: Component) -> Component:
     """∂l/∂t as a component of the tensor `dt`; gradients sort before all tensors of the op."""
     tensor = component.tensor
-    return Component(Tensor(f"d{tensor.name}", tensor.rank - 10_000), *component.indices)
+    return Component(Tensor(f"d{tensor.name}", tensor.rank - _GRADIENT), *component.indices)
+
+
+def total(op: Op, component: Component) -> Component:
+    """The whole gradient of an output that is used again: its cotangent and what comes back."""
+    tensor = component.tensor
+    name = f"d{tensor.name}_total"
+    while name in op.tensors or name.removeprefix("d") in op.tensors:
+        name += "_"
+    return Component(Tensor(name, tensor.rank - _TOTAL), *component.indices)
 
 
 def is_gradient(component: Component) -> bool:
     """Is this a component of some ∂l/∂t?"""
     return component.tensor.rank < 0
+
+
+def is_total(component: Component) -> bool:
+    """Is this the whole gradient of an output that is used again?"""
+    return component.tensor.rank < -_GRADIENT
+
+
+def declared_as(op: Op, component: Component) -> Component:
+    """The tensor that a gradient is the gradient of; anything else is itself."""
+    if not is_gradient(component):
+        return op.tensors.get(component.tensor.name, component)
+    rank = component.tensor.rank + (_TOTAL if is_total(component) else _GRADIENT)
+    return next((c for c in op.tensors.values() if c.tensor.rank == rank), component)
 
 
 def holds_gradient(expr: Expr) -> bool:

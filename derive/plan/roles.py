@@ -30,7 +30,7 @@ class AxisClasses:
         self.summed: set[Axis] = set()
         self.has_delta = any(e.expr.atoms(KroneckerDelta) for e in op.equations)
         self.opened: list[tuple[Equation, Expr]] = []
-        self._join_letters(op.inputs)
+        self._join_letters([*op.inputs, *op.outputs])
         for equation in op.equations:
             self._read(equation)
 

@@ -1,8 +1,9 @@
 """The order of work in a row-wise kernel: what each value is, and after which pass it is known.
 
 A tensor of a row-wise op is full [rows, column], a row statistic [rows], shared [column] or a
-scalar. A sum over the column is known only after a pass over the row; a sum over the rows (the
-gradient of something shared) only after all rows, so what depends on it is left to an epilogue.
+scalar. What is shared and made from shared things alone needs no row: it is a prologue. A sum over
+the column is known only after a pass over the row; a sum over the rows (the gradient of something
+shared) only after all rows, so what depends on it is left to an epilogue.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from functools import cached_property
 from sympy import Expr
 
 from derive.notation.nodes import Component, Contraction, Index, Size, Tensor
+from derive.notation.op import declared_as
 from derive.plan.program import Program
 from derive.plan.roles import Axis, Roles
 from derive.plan.statement import Statement
@@ -81,16 +83,21 @@ class Schedule:
         self.axes |= before.axes if before else {}
         self._levels: dict[Tensor, int] = {}
         self._count = 0
+        self.prologue: list[Work] = []
         self.work: list[Work] = []
         self.epilogue: list[Work] = []
-        late: set[Tensor] = set()  # known only after all rows
+        self._late: set[Tensor] = set()  # known only after all rows
         for statement in statements:
             work = self._classify(statement)
-            if work.over_rows or work.uses & late:
-                late.add(work.target.tensor)
-                self.epilogue.append(work)
-            else:
-                self.work.append(work)
+            self._place(work).append(work)
+
+    def _place(self, work: Work) -> list[Work]:
+        if work.over_rows or work.uses & self._late:
+            self._late.add(work.target.tensor)
+            return self.epilogue
+        used = {_kind(self.roles, self.axes[c.tensor]) for c in work.statement.uses}
+        shared = {*used, work.kind} <= {SHARED, SCALAR}
+        return self.prologue if shared else self.work
 
     @cached_property
     def accumulated(self) -> tuple[tuple[Work, RowSum], ...]:
@@ -165,16 +172,14 @@ class Schedule:
 
 def _declared(program: Program) -> Iterable[tuple[Tensor, tuple[Axis, ...]]]:
     """The axes of the op's own tensors and of their gradients."""
-    by_name = program.op.tensors
+    own = {c.tensor for c in program.op.tensors.values()}
     statements = (*program.forward, *program.backward)
-    every = {c.tensor for s in statements for c in (s.target, *s.uses)}
-    every |= {c.tensor for c in (*program.op.inputs, *program.cotangents, *program.gradients)}
-    for tensor in every:
-        name = (
-            tensor.name.removesuffix("_total").removeprefix("d") if tensor.rank < 0 else tensor.name
-        )
-        if name in by_name:
-            yield tensor, program.roles.classes.of(by_name[name])
+    every = {c for s in statements for c in (s.target, *s.uses)}
+    every |= {*program.op.inputs, *program.cotangents, *program.gradients}
+    for component in every:
+        declared = declared_as(program.op, component)
+        if declared.tensor in own:
+            yield component.tensor, program.roles.classes.of(declared)
 
 
 def _kind(roles: Roles, axes: Iterable[Axis]) -> str:

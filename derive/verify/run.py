@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch.autograd.gradcheck import GradcheckError, gradcheck
 
 from derive.emit.module import build
 from derive.errors import DeriveError
+from derive.notation.nodes import Component
 from derive.notation.op import Op
 from derive.plan.roles import roles
 from derive.verify.reference import composed
@@ -62,11 +64,29 @@ def verify(op: Op, backend: str) -> list[Row]:
     """Check the module that one backend generates for an op."""
     module = build(op, backend)
     sample = draw(op, SIZES)
-    rows = [_against_autograd(op, module, sample), *_in_lower_precision(op, module, sample)]
-    if roles(op).leading is not None:
-        rows.append(_leading_axes(op, module, sample))
-    rows.append(_gradcheck(op, module))
-    return rows
+    return [
+        _checked(name, check, op, module, sample)
+        for name, check in CHECKS
+        if _applies(name, op, module)
+    ]
+
+
+def _applies(name: str, op: Op, module: ModuleType) -> bool:
+    """Some checks need a leading row axis, or kernels that walk tiles."""
+    if name in ("leading axes", "no rows"):
+        return roles(op).leading is not None
+    return name != "rows in tiles" or hasattr(module, "_TILE")
+
+
+def _checked(name: str, check: Check, op: Op, module: ModuleType, sample: Sample) -> Row:
+    """The row of a check; generated code that raises has failed it."""
+    try:
+        worst, allowed, note = check(op, module, sample)
+    except DeriveError:
+        raise
+    except Exception as failure:  # noqa: BLE001  # whatever generated code does wrong is its verdict
+        return Row(name, False, math.inf, 0.0, f"{type(failure).__name__}: {failure}"[:200])
+    return Row(name, worst <= allowed, worst, allowed, note)
 
 
 def draw(op: Op, sizes: Sequence[int], seed: int = 0) -> Sample:
@@ -102,14 +122,17 @@ def _lengths(op: Op, sizes: Sequence[int]) -> dict[str, int]:
 def _gradients(function: Callable[..., Any], sample: Sample) -> tuple[Tensor, ...]:
     """The gradients of ⟨outputs, cotangents⟩ by autograd; zero for an input without influence."""
     inputs = tuple(t.detach().clone().requires_grad_() for t in sample.inputs)
-    outputs = function(*inputs)
-    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-    total = torch.stack(
-        [(o * c).sum() for o, c in zip(outputs, sample.cotangents, strict=True)]
-    ).sum()
+    total = _paired(function(*inputs), sample)
     if not total.requires_grad:
         return tuple(torch.zeros_like(t) for t in inputs)
     return torch.autograd.grad(total, inputs, allow_unused=True, materialize_grads=True)
+
+
+def _paired(outputs: Any, sample: Sample) -> Tensor:
+    """⟨outputs, cotangents⟩."""
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    pairs = zip(outputs, sample.cotangents, strict=True)
+    return torch.stack([(o * c).sum() for o, c in pairs]).sum()
 
 
 def error(got: Tensor, want: Tensor) -> float:
@@ -136,59 +159,112 @@ def _errors(
     return max(error(g, w) for g, w in pairs)
 
 
-def _against_autograd(op: Op, module: ModuleType, sample: Sample) -> Row:
-    worst = _errors(getattr(module, op.name), composed(op), sample, sample)
-    return Row("fp64 against autograd", worst <= EXACT, worst, EXACT)
+Verdict = tuple[float, float, str]  # the worst error, what is allowed, a note
 
 
-def _in_lower_precision(op: Op, module: ModuleType, sample: Sample) -> Iterator[Row]:
+def _against_autograd(op: Op, module: ModuleType, sample: Sample) -> Verdict:
+    return _errors(getattr(module, op.name), composed(op), sample, sample), EXACT, ""
+
+
+def _in(dtype: torch.dtype, units: int) -> Check:
     """The same rounded inputs in fp64 are the truth; composed operations may set a wider bound."""
-    for dtype, units in ((torch.float32, ROUNDINGS), (torch.bfloat16, COARSE)):
+
+    def check(op: Op, module: ModuleType, sample: Sample) -> Verdict:
         rounded = sample.to(dtype)
         exact = rounded.to(torch.float64)
-        worst = _errors(getattr(module, op.name), composed(op), rounded, exact)
         plain = _errors(composed(op), composed(op), rounded, exact)
-        allowed = max(units * torch.finfo(dtype).eps, 2 * plain)
-        name = str(dtype).removeprefix("torch.")
-        yield Row(
-            f"{name} against fp64", worst <= allowed, worst, allowed, f"composed ops: {plain:.1e}"
-        )
+        worst = _errors(getattr(module, op.name), composed(op), rounded, exact)
+        return worst, max(units * torch.finfo(dtype).eps, 2 * plain), f"composed ops: {plain:.1e}"
+
+    return check
 
 
-def _leading_axes(op: Op, module: ModuleType, sample: Sample) -> Row:
-    """The row index stands for any number of leading axes."""
+def _in_tiles(op: Op, module: ModuleType, sample: Sample) -> Verdict:
+    """Rows longer than a block, made cheap by a short block."""
+    with patch.multiple(module, _LONGEST_ROW=0, _TILE=4):
+        return _against_autograd(op, module, sample)
+
+
+def _one_at_a_time(op: Op, module: ModuleType, sample: Sample) -> Verdict:
+    """A gradient that is asked for alone is the one that comes with all others."""
     function = getattr(module, op.name)
+    together = _gradients(function, sample)
+    worst = 0.0
+    for place, want in enumerate(together):
+        inputs = [t.detach().clone() for t in sample.inputs]
+        inputs[place].requires_grad_()
+        total = _paired(function(*inputs), sample)
+        (got,) = torch.autograd.grad(
+            total, inputs[place], allow_unused=True, materialize_grads=True
+        )
+        worst = max(worst, error(got, want))
+    return worst, EXACT, ""
+
+
+def _leading_axes(op: Op, module: ModuleType, sample: Sample) -> Verdict:
+    """The row index stands for any number of leading axes: for two, and for none."""
+    function = getattr(module, op.name)
+    deep = _shaped(op, sample, lambda t: torch.stack((t, t.flip(0))))
+    flat = _shaped(op, sample, lambda t: torch.cat((t, t.flip(0))))
+    pairs = [*zip(_all(function, deep), _all(function, flat), strict=True)]
+    worst = max(error(d.reshape(f.shape), f) for d, f in pairs)
+    single = _shaped(op, sample, lambda t: t[0])
+    kept = _shaped(op, sample, lambda t: t[:1])
+    pairs = [*zip(_all(function, single), _all(function, kept), strict=True)]
+    return max(worst, *(error(s.reshape(k.shape), k) for s, k in pairs)), EXACT, ""
+
+
+def _no_rows(op: Op, module: ModuleType, sample: Sample) -> Verdict:
+    """An empty batch gives empty outputs, and no gradient that is not finite."""
+    empty = _shaped(op, sample, lambda t: t[:0])
+    gradients = _gradients(getattr(module, op.name), empty)
+    expected = _gradients(composed(op), empty)
+    both = [(g, w) for g, w in zip(gradients, expected, strict=True) if w.isfinite().all()]
+    return max([error(g, w) for g, w in both], default=0.0), EXACT, ""
+
+
+def _shaped(op: Op, sample: Sample, change: Callable[[Tensor], Tensor]) -> Sample:
+    """The sample with its tensors changed along the leading axis, where they have it."""
     lead = roles(op).leading
     assert lead is not None
 
-    def split(tensor: Tensor, component: Any) -> Tensor:
+    def changed(tensor: Tensor, component: Component) -> Tensor:
         leads = component.indices and component.indices[0].size == lead.size
-        return torch.stack((tensor, -tensor)) if leads else tensor
+        return change(tensor) if leads else tensor
 
-    inputs = tuple(split(t, c) for t, c in zip(sample.inputs, op.inputs, strict=True))
-    joined = tuple(
-        t.flatten(0, 1) if c.indices and c.indices[0].size == lead.size else t
-        for t, c in zip(inputs, op.inputs, strict=True)
-    )
+    inputs = tuple(map(changed, sample.inputs, op.inputs))
+    return Sample(inputs, tuple(map(changed, sample.cotangents, op.outputs)))
+
+
+def _all(function: Callable[..., Any], sample: Sample) -> tuple[Tensor, ...]:
+    """Outputs and gradients."""
     with torch.no_grad():
-        deep, flat = function(*inputs), function(*joined)
-    deep = deep if isinstance(deep, tuple) else (deep,)
-    flat = flat if isinstance(flat, tuple) else (flat,)
-    same = all(
-        torch.equal(d.reshape(f.shape).nan_to_num(), f.nan_to_num())
-        for d, f in zip(deep, flat, strict=True)
-    )
-    return Row("leading axes", same, 0.0 if same else float("inf"), 0.0)
+        outputs = function(*sample.inputs)
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    return (*outputs, *_gradients(function, sample))
 
 
-def _gradcheck(op: Op, module: ModuleType) -> Row:
+def _gradcheck(op: Op, module: ModuleType, sample: Sample) -> Verdict:
     """Finite differences at fp64, with tolerances that a wrong term does not pass."""
-    sample = draw(op, SMALL, seed=1)
-    inputs = tuple(t.requires_grad_() for t in sample.inputs)
+    del sample  # a smaller one does
+    inputs = tuple(t.requires_grad_() for t in draw(op, SMALL, seed=1).inputs)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             gradcheck(getattr(module, op.name), inputs, eps=1e-5, atol=1e-9, rtol=1e-7)
     except GradcheckError as failure:
-        return Row("gradcheck", False, float("inf"), 1e-7, str(failure).splitlines()[0])
-    return Row("gradcheck", True, 0.0, 1e-7)
+        return math.inf, 1e-7, str(failure).splitlines()[0]
+    return 0.0, 1e-7, ""
+
+
+Check = Callable[[Op, ModuleType, Sample], Verdict]
+CHECKS: tuple[tuple[str, Check], ...] = (
+    ("fp64 against autograd", _against_autograd),
+    ("float32 against fp64", _in(torch.float32, ROUNDINGS)),
+    ("bfloat16 against fp64", _in(torch.bfloat16, COARSE)),
+    ("rows in tiles", _in_tiles),
+    ("one gradient at a time", _one_at_a_time),
+    ("leading axes", _leading_axes),
+    ("no rows", _no_rows),
+    ("gradcheck", _gradcheck),
+)
