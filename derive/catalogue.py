@@ -68,6 +68,14 @@ def source_label(op: Op) -> str:
     return label
 
 
+def names_in(path: Path) -> list[str]:
+    """The ops of a file by its header lines alone; none where there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open("rb") as file:
+        return _HEADER.findall(file.read(_MOST_BYTES).decode("utf-8", "replace"))
+
+
 def _is_path(target: str) -> bool:
     looks = "/" in target or os.sep in target or target.endswith(".op")
     return looks or ".op:" in target or (target not in _catalogue_files() and Path(target).is_dir())
@@ -76,7 +84,7 @@ def _is_path(target: str) -> bool:
 def _catalogue_files() -> dict[str, Path]:
     """Each name and its file, found by the header lines alone."""
     files = sorted(FOLDER.glob("*.op"))
-    return {name: f for f in files for name in _HEADER.findall(f.read_text(encoding="utf-8"))}
+    return {name: f for f in files for name in names_in(f)}
 
 
 def _catalogue_file(name: str) -> Path:

@@ -13,7 +13,7 @@ from typing import IO, Any, TypeVar
 import click
 
 from derive import __version__, report
-from derive.errors import DeriveError
+from derive.errors import DeriveError, reason
 
 GOOD, WRONG, USAGE, BUG, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -85,7 +85,7 @@ class _Group(click.Group):
     epilog="""\b
 OP is a name of the catalogue (`derive list`), a path to an .op file (FILE.op:NAME picks one op
 of several), or a folder of them. With no OP: the ops that [tool.derive] of the nearest
-pyproject.toml names, else the catalogue.
+pyproject.toml names; else those that the output folder's manifest records; else the catalogue.
 
 \b
 Exit codes: 0 good; 1 stale, wrong, refuted; 2 usage, input or configuration; 3 a bug in derive;
@@ -123,12 +123,13 @@ _style = click.option(
 
 
 @cli.command("list")
+@_ops
 @click.pass_context
-def list_ops(ctx: click.Context) -> None:
-    """List every op: its title, its class of kernel, its backends."""
+def list_ops(ctx: click.Context, ops: Sequence[str]) -> None:
+    """List every op, or those named: title, class of kernel, backends."""
     from derive.commands import overview
 
-    click.echo(report.table(("op", "title", "class", "backends"), overview(), ctx.color))
+    click.echo(report.table(("op", "title", "class", "backends"), overview(ops), ctx.color))
 
 
 @cli.command()
@@ -191,7 +192,7 @@ def prove(
 def generate(ops: Sequence[str], out: str | None, backends: Sequence[str]) -> None:
     """Write the code of ops.
 
-    With no OP, files that derive wrote and that no op makes any more are removed.
+    With no OP, files that derive wrote are removed if their op is gone.
     """
     from derive.commands import write_all
     from derive.project import request
@@ -201,7 +202,7 @@ def generate(ops: Sequence[str], out: str | None, backends: Sequence[str]) -> No
     for line in report.written(done, asked.out):
         _say(line)
     for path in done.kept:
-        _warn(f"{asked.out / path}: no op makes it, but it was edited by hand: it stays")
+        _warn(f"{asked.out / path}: its op is gone, but it was edited by hand: it stays")
 
 
 @cli.command()
@@ -221,6 +222,7 @@ def check(
 ) -> None:
     """Check that the generated files are up to date. Writes nothing."""
     from derive.commands import check_all
+    from derive.emit.check import remedy
     from derive.project import request
 
     asked = request(ops, out, backends)
@@ -228,7 +230,9 @@ def check(
     if found or style == "json":
         click.echo(report.findings(found, asked.out, style, diff))
     count = len(asked.commands)
-    _say(f"{len(found)} to mend; all: {asked.command}" if found else f"{count} files up to date")
+    files = "1 file" if count == 1 else f"{count} files"
+    mend = f"{len(found)} to mend; all: {remedy(found, asked.command)}"
+    _say(mend if found else f"{files} up to date")
     ctx.exit(WRONG if found else GOOD)
 
 
@@ -305,8 +309,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return USAGE
-    except (DeriveError, OSError) as error:
+    except DeriveError as error:
         _refuse(str(error))
+        return USAGE
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _refuse(place + reason(error))
         return USAGE
     except Exception as error:  # noqa: BLE001  # whatever is left is a bug
         return _bug(error)
@@ -322,7 +330,8 @@ def _refuse(text: str) -> None:
 
 def _bug(error: Exception) -> int:
     what = f"{type(error).__name__}: {error}"
-    _refuse(f"a bug in derive: {what}")
+    about = "".join(f"{note}: " for note in getattr(error, "__notes__", ()))
+    _refuse(f"{about}a bug in derive: {what}")
     versions = f"derive {__version__}, Python {sys.version.split()[0]}"
     where = "" if _settings.verbose else "; -v prints where it happened"
     click.echo(f"Please report it with the op file and this line ({versions}){where}.", err=True)

@@ -160,6 +160,13 @@ ROWS = (
         "Rename one of them.",
         (_HEAD + "y[b,h] = x[b,h]\n") * 2,
     ),
+    Code(
+        "E212", "name of a function",
+        "The generated module of an op `f` holds the functions `f`, `f_forward` and `f_backward`. "
+        "A tensor or a parameter of that name, or whose gradient has it, would hide one of them.",
+        "Choose another name.",
+        "op f(x[b], f_forward[b]) -> y[b]\ny[b] = x[b] * f_forward[b]\n",
+    ),
     # 3xx: indices
     Code(
         "E301", "index neither free nor summed",
@@ -170,9 +177,9 @@ ROWS = (
     ),
     Code(
         "E302", "terms with different indices",
-        "All terms of a sum, and the arguments of `min` and `max`, have the same indices; numbers "
-        "and scalar parameters may be added to anything.",
-        "Broadcast by the one-tensor: `x[b,h] - 1[h]*m[b]`.",
+        "All terms of a sum, and the arguments of `min` and `max`, have the same indices. Numbers, "
+        "parameters and sizes may be added to anything; a tensor without an index may not.",
+        "Broadcast by the one-tensor: `x[b,h] - 1[h]*m[b]`, `x[b] + 1[b]*bias`.",
         "op f(x[b,h], m[b]) -> y[b,h]\ny[b,h] = x[b,h] - m[b]\n",
     ),
     Code(

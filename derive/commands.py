@@ -17,19 +17,21 @@ from derive.report import Verdict
 if TYPE_CHECKING:
     from derive.article import Finding as Equality
     from derive.derivation import Derivation
+    from derive.emit.backends import Backend
     from derive.emit.check import Finding
     from derive.emit.write import Written
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]  # what passes items on, and may show it
 
 
-def overview() -> list[tuple[str, str, str, str]]:
-    """Name, title, class and backends of every op: the catalogue's, then the project's."""
+def overview(names: Sequence[str] = ()) -> list[tuple[str, str, str, str]]:
+    """Name, title, class and backends of the ops named, else of the catalogue's, the project's."""
     from derive.plan.roles import kernel_class
 
     config = read_config()
     backends = " ".join(backend.name for backend in choose_backends((), config))
-    found = [*targets(catalogue()), *(targets((), config) if config.ops else ())]
+    everything = (*targets(catalogue()), *(targets((), config) if config.ops else ()))
+    found = targets(names, config) if names else everything
     ops = {target.argument + target.op.name: target.op for target in found}.values()
     return [(op.name, _headline(op.title), kernel_class(op), backends) for op in ops]
 
@@ -80,8 +82,11 @@ def write_all(asked: Request, progress: Progress = iter) -> Written:
     from derive.emit.files import generate
     from derive.emit.write import write
 
-    wanted = generate(progress(asked.ops), asked.backends)
-    return write(wanted, asked.out, asked.whole, asked.folders)
+    wanted = generate(progress(asked.ops), asked.backends, out=asked.out)
+    try:
+        return write(wanted, asked.out, asked.folders, asked.closed)
+    except OSError as error:
+        raise DeriveError(f"cannot write into {asked.out}: {errors.reason(error)}") from error
 
 
 def check_all(asked: Request, progress: Progress = iter) -> tuple[Finding, ...]:
@@ -89,9 +94,15 @@ def check_all(asked: Request, progress: Progress = iter) -> tuple[Finding, ...]:
     from derive.emit.check import check
     from derive.emit.files import generate
 
-    wanted = generate(progress(asked.ops), asked.backends)
-    ways = {"folders": asked.folders, "commands": asked.commands, "command": asked.command}
-    return check(wanted, asked.out, asked.whole, **ways)  # type: ignore[arg-type]  # by name
+    wanted = generate(progress(asked.ops), asked.backends, out=asked.out)
+    return check(
+        wanted,
+        asked.out,
+        folders=asked.folders,
+        closed=asked.closed,
+        commands=asked.commands,
+        command=asked.command,
+    )
 
 
 def verdicts(
@@ -101,13 +112,34 @@ def verdicts(
     from derive.emit.module import ready_triton
     from derive.verify.run import verify
 
-    chosen = [b for b in choose_backends(backends, read_config()) if b.suffix == ".py"]
-    if not chosen:
-        raise DeriveError("none of these backends can be run")
-    if "triton" in [backend.name for backend in chosen]:
+    chosen = [backend.name for backend in _runnable(backends)]
+    if "triton" in chosen:
         ready_triton()  # before anything else imports triton
-    pairs = [(target.op, backend.name) for target in targets(names) for backend in chosen]
-    return [Verdict(op.name, name, verify(op, name)) for op, name in progress(pairs)]
+    pairs = [(target.op, name) for target in targets(names) for name in chosen]
+    if not pairs:
+        raise DeriveError("there is nothing to verify: the ops that the manifest records are gone")
+    found = []
+    for op, name in progress(pairs):
+        try:
+            found.append(Verdict(op.name, name, verify(op, name)))
+        except DeriveError:
+            raise
+        except Exception as error:
+            error.add_note(f"while {op.name} was verified for {name}")
+            raise
+    return found
+
+
+def _runnable(names: Sequence[str]) -> list[Backend]:
+    """The backends that are named, or else configured, and that give Python."""
+    from derive.emit.backends import BACKENDS
+
+    chosen = choose_backends(names, read_config())
+    refused = [row.name for row in chosen if row.suffix != ".py"]
+    if refused and (names or len(refused) == len(chosen)):
+        runnable = ", ".join(row.name for row in BACKENDS.values() if row.suffix == ".py")
+        raise DeriveError(f"the backend {refused[0]} cannot be run; these can: {runnable}")
+    return [row for row in chosen if row.name not in refused]
 
 
 def explanation(code: str) -> Any:

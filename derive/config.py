@@ -22,6 +22,7 @@ class Config:
     ops: tuple[str, ...] = ()  # empty: the catalogue
     out: str = DEFAULT_OUT
     backends: tuple[str, ...] = ()  # empty: every backend
+    given: bool = False  # is there such a table?
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -69,7 +70,7 @@ def _checked(table: dict[str, Any], root: Path) -> Config:
             values[key] = _READERS[key](value)
         except ValueError as error:
             raise DeriveError(f"{place}: {key}: {error}") from error
-    return Config(root, **values)
+    return Config(root, **values, given=True)
 
 
 def _string(value: object) -> str:

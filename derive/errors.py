@@ -35,6 +35,11 @@ class DeriveError(Exception):
     """Input that is refused: an op file, an equation, an option. Commands end with exit code 2."""
 
 
+def reason(error: OSError) -> str:
+    """What the system says, without its number; the path is named besides."""
+    return (error.strerror or str(error) or type(error).__name__).lower()
+
+
 class SourceError(DeriveError):
     """Every refusal found in one text, in the order of their places."""
 

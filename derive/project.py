@@ -1,4 +1,9 @@
-"""What a command is about: the ops that were asked for, their backends, the output folder."""
+"""What a command is about: the ops that were asked for, their backends, the output folder.
+
+With no op named: those that [tool.derive] lists; else the ops that the manifest of the output
+folder records, as far as they are still there, and the catalogue if there is such a table or if
+nothing is recorded.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from derive.catalogue import catalogue, load_all, source_label
+from derive.catalogue import FOLDER, catalogue, load_all, names_in, source_label
 from derive.config import DEFAULT_OUT, Config, nearest, read_config
+from derive.emit import manifest
+from derive.emit.tree import text_at
 from derive.errors import DeriveError
 from derive.notation.op import Op
 
@@ -28,13 +35,14 @@ class Target:
 
 @dataclass(frozen=True)
 class Request:
-    """What `generate` and `check` work on. `whole`: no op was named, so all of them."""
+    """What `generate` and `check` work on."""
 
     targets: tuple[Target, ...]
     backends: tuple[Backend, ...]
     out: Path
-    whole: bool
+    whole: bool  # no op was named, so all of them
     folders: tuple[str, ...]  # those it answers for; `--backend` leaves the others out
+    closed: tuple[str, ...] = ()  # those that hold what [tool.derive] names, and nothing else
     options: str = ""  # the options that were given, to repeat in remedies
 
     @property
@@ -62,21 +70,77 @@ class Request:
 def request(names: Sequence[str], out: str | None, backends: Sequence[str]) -> Request:
     """The request that arguments and options make, the configuration filling what they leave."""
     config = read_config()
-    found = targets(names, config)
-    chosen = choose_backends(backends, config)
     given = "".join(f" --backend {name}" for name in backends)
     given += f" --out {shlex.quote(out)}" if out else ""
-    folder = Path(out) if out else _configured_out(config)
-    return Request(found, chosen, folder, not names, _folders(backends), given)
+    folder = Path(out) if out else configured_out(config)
+    found = targets(names, config, folder)
+    made = () if names or config.given else _recorded_backends(folder)
+    chosen = choose_backends(backends or made, config)
+    folders = () if names else _folders(backends)
+    return Request(found, chosen, folder, not names, folders, _closed(config, folder), given)
 
 
-def targets(names: Sequence[str], config: Config | None = None) -> tuple[Target, ...]:
-    """The ops that are named; without names those of the configuration, else the catalogue."""
-    if names:
-        return _distinct(Target(op, name) for name in names for op in load_all(name))
+def targets(
+    names: Sequence[str], config: Config | None = None, out: Path | None = None
+) -> tuple[Target, ...]:
+    """The ops that are named; without names, all that the output folder is to hold."""
     config = read_config() if config is None else config
-    entries = [_from_here(entry, config) for entry in config.ops] or catalogue()
+    entries = list(names) or [_from_here(entry, config) for entry in config.ops]
+    if entries:
+        return _loaded(entries)
+    folder = configured_out(config) if out is None else out
+    made = _loaded(_recorded(folder))
+    if _manifest(folder) and not config.given:
+        return made
+    ours = catalogue()
+    return _distinct([*_loaded(ours), *(t for t in made if t.op.name not in ours)])
+
+
+def _loaded(entries: Iterable[str]) -> tuple[Target, ...]:
     return _distinct(Target(op, entry) for entry in entries for op in load_all(entry))
+
+
+def _recorded(out: Path) -> list[str]:
+    """What to type for the ops whose files a folder records, of those that are still there.
+
+    Of a file from which an op is gone every op counts: it may have been renamed.
+    """
+    made: dict[Path, set[str]] = {}
+    for path, record in _manifest(out).items():
+        if record.label:
+            made.setdefault(manifest.origin(record, out), set()).add(Path(path).stem)
+    return [name for file in sorted(made) for name in _arguments(file, made[file])]
+
+
+def _arguments(file: Path, made: set[str]) -> list[str]:
+    there = names_in(file)
+    if file.parent.resolve() == FOLDER.resolve():
+        return sorted(made & set(there))
+    place = Path(os.path.relpath(file)).as_posix()
+    if made < set(there):
+        return [f"{place}:{name}" for name in there if name in made]
+    return [place] if there else []
+
+
+def _recorded_backends(out: Path) -> tuple[str, ...]:
+    """The backends whose files a folder records, of op files that are still there."""
+    from derive.emit.backends import BACKENDS
+
+    there = (path for path, r in _manifest(out).items() if manifest.origin(r, out).is_file())
+    folders = {path.split("/")[0] for path in there}
+    return tuple(name for name, row in BACKENDS.items() if row.folder in folders)
+
+
+def _manifest(out: Path) -> manifest.Manifest:
+    return manifest.read(text_at(out, manifest.NAME) or "")
+
+
+def _closed(config: Config, out: Path) -> tuple[str, ...]:
+    """The folders of which [tool.derive] tells all that is in them."""
+    if not config.given or out.resolve() != configured_out(config).resolve():
+        return ()
+    named = _folders(config.backends)
+    return _folders(()) if config.ops else tuple(f for f in _folders(()) if f not in named)
 
 
 def choose_backends(names: Sequence[str], config: Config) -> tuple[Backend, ...]:
@@ -112,7 +176,7 @@ def _from_here(entry: str, config: Config) -> str:
     return Path(os.path.relpath(config.root / entry)).as_posix()
 
 
-def _configured_out(config: Config) -> Path:
+def configured_out(config: Config) -> Path:
     """The folder of the configuration, as seen from here. It may not leave the project."""
     folder = config.root / (config.out or DEFAULT_OUT)
     if not folder.resolve().is_relative_to(config.root.resolve()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
     from derive.verify.run import Row
 
 FORMATS = ("full", "concise", "json", "github")
-_PIPED = 10_000  # columns where no terminal limits them: a line stays a line
+_PIPED = 10_000  # columns where nothing limits them: a line stays a line
+_LONGEST_WORD = 16  # no shorter word is ever broken: rather, a table is wider than the terminal
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], color: bool | None) -> str:
-    """A table that fits the terminal; one line a row when it is piped."""
+    """A table that fits the terminal, or COLUMNS; one line a row when it is piped without."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -29,15 +31,35 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], color: bool | Non
 
     console = Console(force_terminal=color, no_color=None if color is None else not color)
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for head in heads:
-        grid.add_column(head, overflow="fold")  # a name may be broken, never cut off
-    for row in rows:
-        grid.add_row(*(Text(clean(cell)) for cell in row))
-    if not console.is_terminal:
-        console.width = _PIPED
+    cells = [[clean(cell) for cell in row] for row in rows]
+    free = not console.is_terminal and not os.environ.get("COLUMNS", "").isdecimal()
+    room = (_PIPED if free else console.width) - 3 * len(heads)
+    widths = _widths([*zip(heads, *cells, strict=True)], room)
+    for head, width in zip(heads, widths, strict=True):
+        grid.add_column(head, overflow="fold", width=width)
+    for row in cells:
+        grid.add_row(*map(Text, row))
+    console.width = sum(widths) + 3 * len(heads)
     with console.capture() as captured:
         console.print(grid)
     return "\n".join(line.rstrip() for line in captured.get().splitlines() if line.strip())
+
+
+def _widths(columns: Sequence[Sequence[str]], room: int) -> list[int]:
+    """The widths of columns: the widest is narrowed until all fit, or until a word would break."""
+    least = [_least(column) for column in columns]
+    widths = [max(map(len, column)) for column in columns]
+    while sum(widths) > room and widths != least:
+        spare = [w if w > few else 0 for w, few in zip(widths, least, strict=True)]
+        widths[spare.index(max(spare))] -= 1
+    return widths
+
+
+def _least(column: Iterable[str]) -> int:
+    """The least width of a column: that of its longest word, names of any length among them."""
+    words = [word for cell in column for word in cell.split()]
+    names = [len(word) for word in words if word.isidentifier()]
+    return max([min(max(map(len, words), default=0), _LONGEST_WORD), *names])
 
 
 def clean(text: str) -> str:
@@ -76,7 +98,8 @@ def _github(finding: Finding, out: Path) -> str:
 
 def _finding_row(finding: Finding, out: Path, diff: bool) -> dict[str, str]:
     row = asdict(finding) | {"path": (out / finding.path).as_posix()}
-    return row if diff else {key: value for key, value in row.items() if key != "diff"}
+    hidden = ("removes",) if diff else ("removes", "diff")
+    return {key: value for key, value in row.items() if key not in hidden}
 
 
 def _diff(finding: Finding, wanted: bool, style: str) -> str:
@@ -106,7 +129,9 @@ def written(done: Written, out: Path) -> list[str]:
     """What `derive generate` did, a line each."""
     lines = [f"wrote {(out / path).as_posix()}" for path in done.changed]
     lines += [f"removed {(out / path).as_posix()}" for path in done.removed]
-    return [*lines, f"{len(done.unchanged)} files were up to date"] if done.unchanged else lines
+    count = len(done.unchanged)
+    same = "1 file was up to date" if count == 1 else f"{count} files were up to date"
+    return [*lines, same] if count else lines
 
 
 class Verdict(NamedTuple):
@@ -158,13 +183,15 @@ def _verdict_line(verdict: Verdict, row: Row) -> str:
 
 
 def _verdict_table(found: Sequence[Verdict], verbose: bool, color: bool | None) -> str:
-    """One row for each op and backend, and one for each check that failed (or each, if verbose)."""
+    """For each op and backend what failed, else the exact check; every check if verbose."""
     heads = ("op", "backend", "check", "verdict", "worst", "at most", "note")
     rows: list[tuple[str, ...]] = []
     for verdict in found:
-        rows.append(_summary(verdict))
-        shown = verdict.rows if verbose else verdict.failed
-        rows += [(verdict.op, verdict.backend, *_cells(row)) for row in shown]
+        shown = verdict.rows if verbose else verdict.failed or _exact(verdict)
+        cells = [_cells(row) for row in shown]
+        if not verbose and not verdict.failed and len(verdict.rows) > 1:
+            cells = [(*cells[0][:-1], f"{len(verdict.rows) - 1} more checks ok")]
+        rows += [(verdict.op, verdict.backend, *row) for row in cells]
     return table(heads, rows, color)
 
 
@@ -173,17 +200,10 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (row.check, "ok" if row.passed else "FAILED", *figures, row.note)
 
 
-def _summary(verdict: Verdict) -> tuple[str, ...]:
-    """The check that came nearest to its tolerance speaks for all of them."""
-    outcome = f"{len(verdict.failed)} FAILED" if verdict.failed else "ok"
-    tight = max(verdict.rows, key=_nearness, default=None)
-    figures = (f"{tight.worst:.1e}", f"{tight.tolerance:.1e}") if tight else ("", "")
-    count = f"{len(verdict.rows)} checks"
-    return (verdict.op, verdict.backend, count, outcome, *figures, tight.check if tight else "")
-
-
-def _nearness(row: Row) -> float:
-    return row.worst / row.tolerance if row.tolerance else 0.0
+def _exact(verdict: Verdict) -> Sequence[Row]:
+    """The check in double precision, where nothing but the formulas can be off."""
+    exact = [row for row in verdict.rows if row.check.startswith("fp64")]
+    return (exact or verdict.rows)[:1]
 
 
 def proofs(found: Sequence[Any], as_latex: bool) -> str:

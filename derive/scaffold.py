@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from derive.catalogue import parse
-from derive.errors import DeriveError
+from derive.errors import DeriveError, SourceError
+from derive.notation.names import MOST_LETTERS, op_fault
 
 _TEXT = """\
 # How an op is written. An equation is one line; each name is defined above its first use.
@@ -30,8 +32,9 @@ y[b,h] = x[b,h] / r[b] * gamma[h]
 def new(name: str, folder: Path) -> Path:
     """Write NAME.op into a folder; never over a file that is there."""
     name = name.removesuffix(".op")
+    if why := _fault(name):
+        raise DeriveError(f"{name!r} cannot name an op: {why}; try `derive new {_offer(name)}`")
     text = _TEXT.replace("NAME", name)
-    parse(text)  # a name that the language refuses is refused here, in its words
     path = folder / f"{name}.op"
     try:
         with path.open("x", encoding="utf-8", newline="\n") as file:
@@ -39,3 +42,22 @@ def new(name: str, folder: Path) -> Path:
     except FileExistsError as error:
         raise DeriveError(f"{path}: is there already; nothing was written") from error
     return path
+
+
+def _fault(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):
+        return "a name is an ASCII letter, then letters, digits and `_`"
+    if fault := op_fault(name):
+        return fault[1]
+    try:
+        parse(_TEXT.replace("NAME", name))
+    except SourceError:
+        return "the file to start from uses it for something else"
+    return ""
+
+
+def _offer(name: str) -> str:
+    """A name like it that can."""
+    word = re.sub(r"\W+", "_", Path(name).name, flags=re.ASCII).strip("_") or "my_op"
+    word = (word if word[0].isalpha() else f"op_{word}")[:MOST_LETTERS]
+    return f"{word[: MOST_LETTERS - 3]}_op" if _fault(word) else word

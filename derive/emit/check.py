@@ -11,7 +11,7 @@ from pathlib import Path
 from derive.emit import manifest
 from derive.emit.header import digest, read_header
 from derive.emit.tree import FOLDERS, link_in, present, refuse_names, text_at
-from derive.emit.write import encoded, merged
+from derive.emit.write import as_recorded, encoded, merged, orphans
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Finding:
     why: str
     remedy: str
     diff: str = ""
+    removes: str = ""  # what the remedy removes, as an argument of `rm`
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class _Folder:
     recorded: manifest.Manifest
     commands: Mapping[str, str]
     command: str
-    whole: bool
     records: manifest.Manifest = field(default_factory=dict)  # the records that are wanted
+    orphans: Mapping[str, str] = field(default_factory=dict)  # recorded files to go, and why
 
     def text(self, path: str) -> str | None:
         return text_at(self.out, path)
@@ -43,27 +44,38 @@ class _Folder:
     def remedy(self, path: str) -> str:
         return self.commands.get(path, self.command)
 
-    def remove(self, path: str) -> str:
-        return f"rm {shlex.quote((self.out / path).as_posix())}"
+    def place(self, path: str) -> str:
+        """A path as an argument of `rm`."""
+        place = self.out / path
+        folder = "-r " if place.is_dir() and not place.is_symlink() else ""
+        return folder + shlex.quote(place.as_posix())
 
 
 def check(
     wanted: Mapping[str, str],
     out: Path,
-    whole: bool = True,
     *,
     folders: Sequence[str] = FOLDERS,
+    closed: Sequence[str] = (),
     commands: Mapping[str, str] | None = None,  # the command that makes each path
     command: str = "derive generate",  # the command that makes all of them
 ) -> tuple[Finding, ...]:
-    """Every finding, by path. `whole`: what is wanted is all that the folders should hold."""
+    """Every finding, by path. `folders` and `closed` are those of `write`."""
     refuse_names(wanted)
     recorded = manifest.read(text_at(out, manifest.NAME) or "")
     records = manifest.read(wanted[manifest.NAME])
-    folder = _Folder(out, wanted, recorded, commands or {}, command, whole, records)
-    found = [*_wanted(folder), *(_unwanted(folder, folders) if whole else ())]
-    found += _record_keeping(folder, {f.path for f in found}, folders)
+    gone = orphans(wanted, out, recorded, folders, closed)
+    folder = _Folder(out, wanted, recorded, commands or {}, command, records, gone)
+    found = [*_wanted(folder), *_unwanted(folder, folders)]
+    found += _record_keeping(folder, {f.path for f in found})
     return tuple(sorted(found, key=lambda finding: finding.path))
+
+
+def remedy(found: Sequence[Finding], command: str) -> str:
+    """One command that mends everything; `command` is the one that generates."""
+    removed = [finding.removes for finding in found if finding.removes]
+    first = [f"rm {' '.join(sorted(removed))}"] if removed else []
+    return " && ".join([*first, *([command] if any(f.kind != "added" for f in found) else [])])
 
 
 def _wanted(folder: _Folder) -> Iterator[Finding]:
@@ -83,9 +95,12 @@ def _absent(folder: _Folder, path: str) -> Finding:
     link = link_in(folder.out, path)
     if link or (folder.out / path).exists():
         what = f"{link} is a symbolic link" if link else "is not a regular file"
-        remedy = f"{folder.remove(link or path)} && {folder.remedy(path)}"
-        return Finding(path, "edited", what, remedy)
+        return _removed_first(path, "edited", what, folder.place(link or path), folder.remedy(path))
     return Finding(path, "missing", "not there", folder.remedy(path), _diff(folder, path, ""))
+
+
+def _removed_first(path: str, kind: str, why: str, place: str, command: str) -> Finding:
+    return Finding(path, kind, why, f"rm {place} && {command}", removes=place)
 
 
 def _edit(folder: _Folder, path: str, actual: str) -> str:
@@ -126,29 +141,28 @@ def _unwanted(folder: _Folder, folders: Sequence[str]) -> Iterator[Finding]:
     for path in present(folder.out, folders):
         if path in folder.wanted or any(w.startswith(f"{path}/") for w in folder.wanted):
             continue
-        if path in folder.recorded:
+        if path in folder.orphans:
             yield _orphan(folder, path)
-        else:
-            why = "not made by derive; move it elsewhere, or remove it"
-            yield Finding(path, "added", why, folder.remove(path))
+        elif path not in folder.recorded:
+            why, place = "not made by derive; move it elsewhere, or remove it", folder.place(path)
+            yield Finding(path, "added", why, f"rm {place}", removes=place)
 
 
 def _orphan(folder: _Folder, path: str) -> Finding:
-    actual = folder.text(path)
-    if actual is not None and digest(encoded(actual)) == folder.recorded[path].sha256:
-        return Finding(path, "orphan", "no op makes it", folder.command)
-    why = "no op makes it; it was edited by hand, so derive leaves it"
-    return Finding(path, "orphan", why, f"{folder.remove(path)} && {folder.command}")
+    if as_recorded(folder.out, path, folder.recorded):
+        return Finding(path, "orphan", folder.orphans[path], folder.command)
+    why = f"{folder.orphans[path]}; it was edited by hand, so derive leaves it"
+    return _removed_first(path, "orphan", why, folder.place(path), folder.command)
 
 
-def _record_keeping(folder: _Folder, known: set[str], folders: Sequence[str]) -> Iterator[Finding]:
+def _record_keeping(folder: _Folder, known: set[str]) -> Iterator[Finding]:
     """The manifest itself, where no finding about a file accounts for it."""
     actual = folder.text(manifest.NAME)
     if actual is None:
         yield _absent(folder, manifest.NAME)
     elif actual != manifest.render(folder.recorded):
         why = "edited by hand: not as derive writes it"
-        wanted = merged(folder.wanted, {} if folder.whole else folder.recorded)
+        wanted = merged(folder.wanted, _staying(folder))
         yield Finding(
             manifest.NAME,
             "edited",
@@ -156,15 +170,22 @@ def _record_keeping(folder: _Folder, known: set[str], folders: Sequence[str]) ->
             folder.command,
             _diff(folder, manifest.NAME, actual, wanted),
         )
-    elif paths := sorted(_disagreeing(folder, folders) - known):
+    elif paths := sorted(_disagreeing(folder) - known):
         why = f"its record of {', '.join(paths)} is out of date"
         yield Finding(manifest.NAME, "stale", why, folder.command)
 
 
-def _disagreeing(folder: _Folder, folders: Sequence[str]) -> set[str]:
+def _staying(folder: _Folder) -> manifest.Manifest:
+    """The records that `generate` would keep: all but those of the orphans that it removes."""
+    out, recorded = folder.out, folder.recorded
+    there = [p for p in present(out) if p in folder.orphans]
+    going = set(folder.orphans) - {p for p in there if not as_recorded(out, p, recorded)}
+    return {path: record for path, record in recorded.items() if path not in going}
+
+
+def _disagreeing(folder: _Folder) -> set[str]:
     """The paths whose record is not the wanted one."""
-    mine = {p for p in folder.recorded if folder.whole and p.split("/")[0] in folders}
-    paths = mine | set(folder.records)
+    paths = {*folder.orphans, *folder.records}
     return {p for p in paths if folder.recorded.get(p) != folder.records.get(p)}
 
 

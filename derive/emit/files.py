@@ -25,15 +25,17 @@ def generate(
     ops: Iterable[Op],
     backends: Sequence[Backend],
     derived: Callable[[Op], Any] | None = None,  # default: derive.differentiate
+    out: Path | None = None,  # the folder they are for: the manifest says where ops are from there
 ) -> dict[str, str]:
     """Every file by its path below the output folder, sorted, and the manifest."""
     texts: dict[str, str] = {}
     records: dict[str, manifest.Record] = {}
     for op in ops:
-        for path, text, record in _files_of(op, backends, derived):
+        at = manifest.place_of(op, out) if out else ""
+        for path, text, sources in _files_of(op, backends, derived):
             if path in texts:
                 raise DeriveError(f'two ops are named "{op.name}"; a name makes one file')
-            texts[path], records[path] = text, record
+            texts[path], records[path] = text, manifest.record(text, sources, at)
     refuse_names(texts)
     texts[manifest.NAME] = manifest.render(records)
     return dict(sorted(texts.items()))
@@ -41,11 +43,17 @@ def generate(
 
 def _files_of(
     op: Op, backends: Sequence[Backend], derived: Callable[[Op], Any] | None
-) -> Iterator[tuple[str, str, manifest.Record]]:
-    derivation = (derived or _differentiate)(op)
-    for backend in backends:
-        text = source(op, backend, derivation)
-        yield path_of(op, backend), text, manifest.record(text, sources_of(op, backend))
+) -> Iterator[tuple[str, str, tuple[Source, ...]]]:
+    try:
+        derivation = (derived or _differentiate)(op)
+        for backend in backends:
+            text = source(op, backend, derivation)
+            yield path_of(op, backend), text, sources_of(op, backend)
+    except DeriveError:
+        raise
+    except Exception as error:
+        error.add_note(f"while {op.name} was generated")
+        raise
 
 
 def source(op: Op, backend: Backend, derivation: Any = None) -> str:

@@ -13,6 +13,8 @@ from derive.emit import manifest
 from derive.emit.header import digest
 from derive.emit.tree import FOLDERS, present, refuse_unsafe, text_at
 
+UNNAMED = "[tool.derive] does not name it"
+
 
 @dataclass(frozen=True)
 class Written:
@@ -25,14 +27,19 @@ class Written:
 
 
 def write(
-    wanted: Mapping[str, str], out: Path, whole: bool = True, folders: Sequence[str] = FOLDERS
+    wanted: Mapping[str, str],
+    out: Path,
+    folders: Sequence[str] = FOLDERS,
+    closed: Sequence[str] = (),
 ) -> Written:
-    """Make the folder hold the files. `whole`: what is wanted is all that the folders should hold.
+    """Make the folder hold the files. In `folders`, those of an op that is gone are removed.
+
+    In those of them that are `closed`, every recorded file is removed that is not wanted.
 
     Raises DeriveError, or OSError after the folder has been put back as it was.
     """
     recorded = manifest.read(text_at(out, manifest.NAME) or "")
-    removed, kept = _orphans(wanted, out, recorded, folders) if whole else ((), ())
+    removed, kept = _orphans(wanted, out, recorded, folders, closed)
     staying = {path: r for path, r in recorded.items() if path not in removed}
     refuse_unsafe(out, [*wanted], staying)
     texts = {**wanted, manifest.NAME: merged(wanted, staying)}
@@ -47,17 +54,40 @@ def merged(wanted: Mapping[str, str], staying: manifest.Manifest) -> str:
     return manifest.render({**staying, **manifest.read(wanted[manifest.NAME])})
 
 
+def orphans(
+    wanted: Mapping[str, str],
+    out: Path,
+    recorded: manifest.Manifest,
+    folders: Sequence[str],
+    closed: Sequence[str],
+) -> dict[str, str]:
+    """The recorded files that no op makes, sorted, and why. An op that is still there keeps its."""
+    found = {}
+    for path in sorted(recorded):
+        folder = path.split("/")[0]
+        if path not in wanted and folder in folders:
+            unnamed = UNNAMED if folder in closed else ""
+            if why := manifest.why_gone(path, recorded[path], out) or unnamed:
+                found[path] = why
+    return found
+
+
 def _orphans(
-    wanted: Mapping[str, str], out: Path, recorded: manifest.Manifest, folders: Sequence[str]
+    wanted: Mapping[str, str],
+    out: Path,
+    recorded: manifest.Manifest,
+    folders: Sequence[str],
+    closed: Sequence[str],
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Recorded files that no op makes: those to remove, and those that somebody edited."""
+    """Those to remove, and those that somebody edited."""
     there = set(present(out, folders))
-    orphans = [p for p in sorted(recorded) if p not in wanted and p.split("/")[0] in folders]
-    edited = {p for p in orphans if p in there and not _as_recorded(out, p, recorded)}
-    return tuple(p for p in orphans if p not in edited), tuple(sorted(edited))
+    found = orphans(wanted, out, recorded, folders, closed)
+    edited = {p for p in found if p in there and not as_recorded(out, p, recorded)}
+    return tuple(p for p in found if p not in edited), tuple(sorted(edited))
 
 
-def _as_recorded(out: Path, path: str, recorded: manifest.Manifest) -> bool:
+def as_recorded(out: Path, path: str, recorded: manifest.Manifest) -> bool:
+    """Is a file there as derive wrote it?"""
     text = text_at(out, path)
     return text is not None and digest(encoded(text)) == recorded[path].sha256
 

@@ -37,7 +37,7 @@ def fault(name: str) -> tuple[str, str, str] | None:
     if not _NAME.fullmatch(name):
         return (
             "E204",
-            f"`{repr(name)[1:60]}` is no name",
+            f"`{repr(name)[1:-1][:60]}` is no name",
             "a name is an ASCII letter, then letters, digits, `_`",
         )
     if len(name) > MOST_LETTERS:
@@ -70,6 +70,16 @@ def op_fault(name: str) -> tuple[str, str, str] | None:
     if name.lower() in _FILES or name.lower() == "init":
         return "E204", f"`{name}` cannot name a file everywhere", _offer(name)
     return fault(name)
+
+
+def function_fault(name: str, op: str) -> tuple[str, str, str] | None:
+    """Why a name may not stand inside an op: it, or its gradient's, is a function of the module."""
+    functions = (op, f"{op}_forward", f"{op}_backward")
+    for used in (name, f"d{name}"):
+        if used in functions:
+            whose = "" if used == name else f", the gradient of `{name}`,"
+            return "E212", f"`{used}`{whose} is a function of the generated module", _offer(name)
+    return None
 
 
 def _offer(name: str) -> str:

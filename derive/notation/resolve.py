@@ -52,7 +52,7 @@ class Resolver:
         name, span = parameter.name, parameter.span
         if not self._is_new(name, span):
             return
-        self._check_name(span, names.fault(name))
+        self._check_name(span, names.fault(name) or self._function(name))
         self._check_not_size(name, span)
         if parameter.value and not _is_float(parameter):
             self.report.add("E604", span, "this default is no floating-point number")
@@ -62,7 +62,7 @@ class Resolver:
         name, span = declared.name, declared.name_span
         if not self._is_new(name, span):
             return
-        self._check_name(span, names.tensor_fault(name))
+        self._check_name(span, names.tensor_fault(name) or self._function(name))
         self._check_not_size(name, span)
         letters = tuple(k.name for k in declared.letters)
         self.scope.tensors[name] = Declared(Tensor(name, rank), letters)
@@ -77,6 +77,9 @@ class Resolver:
     def _check_name(self, span: Span, fault: tuple[str, str, str] | None) -> None:
         if fault:
             self.report.add(fault[0], span, fault[1], fault[2])
+
+    def _function(self, name: str) -> tuple[str, str, str] | None:
+        return names.function_fault(name, self.head.name)
 
     def _check_not_size(self, name: str, span: Span) -> None:
         if letter := self.scope.sizes.named(name):

@@ -45,11 +45,13 @@ class Project:
         rows = self.backends if backends is None else list(backends)
         return files.generate(ops, rows, lambda op: op.text)
 
-    def write(self, *names: str, **options: Any) -> Written:
-        return write(self.wanted(*names), self.out, not names, **options)
+    def write(self, *names: str) -> Written:
+        options: dict[str, Any] = {"folders": ()} if names else {}
+        return write(self.wanted(*names), self.out, **options)
 
     def check(self, *names: str, **options: Any) -> tuple[Finding, ...]:
-        return check(self.wanted(*names), self.out, not names, **options)
+        options |= {"folders": ()} if names else {}
+        return check(self.wanted(*names), self.out, **options)
 
     def kinds(self, *names: str) -> dict[str, str]:
         return {finding.path: finding.kind for finding in self.check(*names)}

@@ -80,7 +80,7 @@ def test_one_backend_leaves_the_files_of_the_others(project: Any) -> None:
     project.write()
     del project.ops["norm"]
     wanted = project.wanted(backends=project.backends[:1])
-    done = module.write(wanted, project.out, True, folders=["torch"])
+    done = module.write(wanted, project.out, ["torch"])
     assert done.removed == ("torch/norm.py",)
     assert (project.out / "triton/norm.py").exists()
 
