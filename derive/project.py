@@ -89,11 +89,12 @@ def targets(
     if entries:
         return _loaded(entries)
     folder = configured_out(config) if out is None else out
-    made = _loaded(_recorded(folder))
+    made = _recorded(folder)
     if _manifest(folder) and not config.given:
-        return made
+        return _loaded(made)
     ours = catalogue()
-    return _distinct([*_loaded(ours), *(t for t in made if t.op.name not in ours)])
+    besides = _loaded(entry for entry in made if entry not in ours)
+    return _distinct([*_loaded(ours), *(t for t in besides if t.op.name not in ours)])
 
 
 def _loaded(entries: Iterable[str]) -> tuple[Target, ...]:
