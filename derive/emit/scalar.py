@@ -9,10 +9,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-import mpmath
 from sympy import Add, Expr, Mul, Pow, Rational, S
 
-from derive.notation.functions import Elementwise, Row
+from derive.notation.evaluate import constant
+from derive.notation.functions import CLASSES, Elementwise, Row
 from derive.notation.nodes import Component, Contraction, Index, Scalar, Size, free_indices
 from derive.notation.op import is_gradient
 
@@ -79,7 +79,7 @@ class ScalarPrinter(ABC):
         """An exact number: `0.5`, `1 / 3`; an irrational one to the last digit of a double."""
         value = number if number.is_Rational else None
         if value is None:
-            return _signed(repr(float(number)))
+            return _signed(repr(constant(number)))
         if value.q == 1:
             return _signed(
                 str(value.p) if value.p in (1, -1) or abs(value.p) < 10**15 else repr(float(value))
@@ -90,7 +90,7 @@ class ScalarPrinter(ABC):
 
     def _call(self, row: Row, args: Sequence[Expr], space: tuple[Index, ...]) -> Code:
         if all(a.is_number for a in args):
-            return _signed(repr(float(row.value(*map(mpmath.mpmathify, args)))))
+            return _signed(repr(constant(CLASSES[row.name](*args))))
         return self.function(row, args, space), ATOM
 
     def _sum(self, expr: Add, space: tuple[Index, ...]) -> Code:

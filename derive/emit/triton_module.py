@@ -46,9 +46,9 @@ def template_for(op: Op) -> tuple[str, ...]:
 def triton_module(op: Op, derivation: Derivation) -> str:
     """The body of `triton/<op>.py`."""
     with keeping_shape():
-        program = plan(op, derivation)
-        made_by = TritonModule if has_kernels(op) else TorchModule
-        return made_by(program, derivation).render()
+        if has_kernels(op):
+            return TritonModule(plan(op, derivation, shared=False), derivation).render()
+        return TorchModule(plan(op, derivation), derivation).render()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from itertools import product
 from typing import Any
 
 import mpmath
-from sympy import Add, Expr, KroneckerDelta, Mul, Pow
+from sympy import Add, Expr, KroneckerDelta, Mul, Pow, S
 
 from derive.notation.functions import Elementwise
 from derive.notation.nodes import Component, Contraction, Index, Scalar, Size
@@ -55,9 +55,23 @@ class Evaluator:
             return mpmath.power(*args)
         if isinstance(expr, Elementwise):
             return expr.row.value(*args)
-        return mpmath.mpmathify(expr)
+        if expr is S.Pi:
+            return +mpmath.pi
+        if expr.is_Float:
+            return mpmath.mpmathify(expr)
+        raise TypeError(f"{type(expr).__name__} has no value")
 
     def _sum(self, total: Contraction, at: Point) -> Any:
         ranges = (range(self.sizes[d.size]) for d in total.dummies)
         points = (dict(zip(total.dummies, values, strict=True)) for values in product(*ranges))
         return mpmath.fsum(self.value(total.body, {**at, **point}) for point in points)
+
+
+def constant(expr: Expr) -> float:
+    """An expression without index, tensor or scalar, as a double."""
+
+    def nothing(component: Component, place: tuple[int, ...]) -> Any:
+        raise TypeError(f"{component} is no constant {place}")
+
+    with mpmath.workdps(30):
+        return float(Evaluator({}, {}, nothing).value(expr, {}))

@@ -54,10 +54,10 @@ class Named(AtomicExpr):
 
 
 class Size(Named):
-    """The number of values of an index, `H` for `h`."""
+    """The number of values of an index, `H` for `h`.
 
-    is_integer = True
-    is_positive = True
+    It claims no sign: SymPy looks for the roots of polynomials in a positive integer.
+    """
 
 
 class Scalar(Named):

@@ -78,10 +78,10 @@ class Program:
         return done
 
 
-def plan(op: Op, derivation: Derivation) -> Program:
-    """Take all decisions."""
+def plan(op: Op, derivation: Derivation, *, shared: bool = True) -> Program:
+    """Take all decisions; `shared` products are computed once (a compiler does that by itself)."""
     with keeping_shape():
-        return _Planner(op, derivation).run()
+        return _Planner(op, derivation).run(shared)
 
 
 class _Planner:
@@ -99,11 +99,12 @@ class _Planner:
         self.rank = 100_000
         self.again: dict[Tensor, Statement] = {}  # how a forward tensor is computed from saved ones
 
-    def run(self) -> Program:
+    def run(self, shared: bool) -> Program:
         forward = [s for e in self.op.equations for s in self._forward(e.target, e.expr, e.text)]
         chain = [s for stage in self.derivation.stages for s in self._gradient(stage.name)]
         results = tuple(total_gradient(self.op, c) for c in self.op.inputs)
-        chain = self._shared(_live(chain, {r.tensor for r in results}))
+        chain = _live(chain, {r.tensor for r in results})
+        chain = self._shared(chain) if shared else chain
         saved, again = self._split(chain)
         backward = (*again, *chain)
         given = {c.tensor for c in self.op.outputs}

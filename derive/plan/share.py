@@ -43,7 +43,7 @@ def share(
     """
     shared = list(statements)
     for _ in range(_MOST_SHARED):
-        counts = Counter(pair for s in shared for pair in set(_pairs(s.expr)))
+        counts = Counter(pair for s in shared for pair in dict.fromkeys(_pairs(s.expr)))
         pair, uses = max(counts.items(), key=lambda item: item[1], default=(None, 0))
         if pair is None or uses < 2:
             break

@@ -12,10 +12,9 @@ from collections.abc import Iterable
 from functools import reduce
 
 from sympy import Add, Expr, Integer, KroneckerDelta, Mul, Pow, Rational, S, floor
-from sympy.core.sorting import default_sort_key
 
 from derive.notation.functions import Elementwise, call
-from derive.notation.nodes import Contraction, Index, free_indices
+from derive.notation.nodes import Contraction, Index, Size, free_indices
 
 MOST_TERMS = 2000
 
@@ -49,7 +48,7 @@ def normal(expr: Expr, *, split_exp: bool = False) -> Expr:
 
 
 def _expand(expr: Expr, split: bool) -> list[Term]:
-    if expr.is_number:
+    if _is_coefficient(expr):
         return [Term(expr, {}, frozenset())] if expr != 0 else []
     if isinstance(expr, Add):
         return [t for a in expr.args for t in _expand(a, split)]
@@ -64,6 +63,13 @@ def _expand(expr: Expr, split: bool) -> list[Term]:
     if isinstance(expr, Elementwise):
         return _function(expr, split)
     return [Term(S.One, {expr: S.One}, frozenset())]
+
+
+def _is_coefficient(expr: Expr) -> bool:
+    """A rational, or a root of one; π and exp(1) are factors like any other."""
+    if isinstance(expr, Pow):
+        return bool(expr.base.is_Rational and expr.exp.is_Rational)
+    return bool(expr.is_Rational)
 
 
 def _product(factors: Iterable[list[Term]]) -> list[Term]:
@@ -82,35 +88,23 @@ def _power(expr: Pow, split: bool) -> list[Term]:
     inside = normal(base, split_exp=split)
     if not isinstance(inside, Add):
         return _monomial_power(inside, exponent)
-    content = _leading(inside) if exponent.is_Integer else abs(_content(inside))
-    inside = Add(*(a / content for a in inside.args))
+    content, inside = inside.primitive()
     return [Term(content**exponent, {inside: exponent}, frozenset())]
 
 
 def _monomial_power(base: Expr, exponent: Expr) -> list[Term]:
     """(c Π f^k)^n = c^n Π f^(kn) for whole n; otherwise only what is positive comes out."""
     coefficient, factors = base.as_coeff_mul()
-    if not exponent.is_Integer:
-        out = Mul(*(f for f in factors if f.is_positive))
-        rest = Mul(*(f for f in factors if not f.is_positive))
-        rest, coefficient = (
-            (-rest, -coefficient) if coefficient.is_negative else (rest, coefficient)
-        )
-        powers = {rest: exponent} if rest != 1 else {}
-        size = {out: exponent} if out != 1 else {}
-        return [Term(coefficient**exponent, powers | size, frozenset())]
     pairs = [f.as_base_exp() for f in factors]
-    return [Term(coefficient**exponent, {b: e * exponent for b, e in pairs}, frozenset())]
-
-
-def _content(expr: Add) -> Expr:
-    return expr.primitive()[0]
-
-
-def _leading(expr: Add) -> Expr:
-    """The coefficient of the term that sorts first."""
-    first = min(expr.args, key=lambda a: default_sort_key(a.as_coeff_Mul()[1]))
-    return first.as_coeff_Mul()[0]
+    if exponent.is_Integer:
+        powers = {b: e * exponent for b, e in pairs}
+        return [Term(coefficient**exponent, powers, frozenset())]
+    powers = {b: e * exponent for b, e in pairs if isinstance(b, Size)}
+    rest = Mul(*(Pow(b, e) for b, e in pairs if not isinstance(b, Size)))
+    if coefficient.is_negative:
+        coefficient, rest = -coefficient, -rest
+    inside = {rest: exponent} if rest != 1 else {}
+    return [Term(coefficient**exponent, powers | inside, frozenset())]
 
 
 def _function(expr: Elementwise, split: bool) -> list[Term]:
