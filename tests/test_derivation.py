@@ -14,6 +14,7 @@ import pytest
 from sympy import Expr, S
 
 import derive
+from derive import prove
 from derive.derivation import Derivation, Stage, differentiate, primes
 from derive.emit.torch_module import torch_module
 from derive.emit.triton_module import triton_module
@@ -230,6 +231,19 @@ def test_every_input_has_a_gradient(op: Op) -> None:
 
 def test_an_input_without_influence_has_gradient_zero() -> None:
     assert derived("no_gradient").gradients["w"] == S.Zero
+
+
+RATIONAL = ["1/(1/(2+H^2)^2+2)", "sqrt((H^2+1)/(B^2+1))", "sqrt(1-1/(H^2+1))", "(H^3-H)^(-1/3)"]
+
+
+@pytest.mark.parametrize("factor", RATIONAL)
+def test_rational_functions_of_sizes(factor: str) -> None:
+    """SymPy, asked for the sign of such a number, looks for the roots of polynomials."""
+    (op,) = derive.parse(f"op f(x[b,h]) -> y[b,h]\ny[b,h] = x[b,h]*{factor}\n")
+    derivation = differentiate(op)
+    assert r"\frac" in derivation.latex()
+    assert "def f(" in torch_module(op, derivation)
+    assert prove(op, f"dx[b,h] = dy[b,h]*{factor}")
 
 
 # -- names ----------------------------------------------------------------------------------------

@@ -214,6 +214,11 @@ def test_what_is_false_is_refuted(name: str, equation: str) -> None:
     _refuted(prove(named(name), equation))
 
 
+def test_pi_has_a_value() -> None:
+    """The derivative of erf brings it."""
+    _refuted(prove(named("gelu"), "dx[n] = dy[n]"))
+
+
 # -- a refutation can be checked ------------------------------------------------------------------
 
 
