@@ -1,0 +1,99 @@
+"""The roles of indices: which class of kernel an op has, and which index may be several axes."""
+
+from __future__ import annotations
+
+import pytest
+
+import derive
+from derive.notation.op import Op
+from derive.plan.roles import ELEMENT_WISE, GENERAL, PRODUCT, ROW_WISE, kernel_class, roles
+from tests.samples import every_op, name_of, named
+
+CLASSES = {
+    ROW_WISE: "layer_norm rms_norm softmax log_softmax temperature_softmax instance vector_norm "
+    "double_norm add_norm gated_rms_norm unit_rows poly_norm layer_norm_at_once soft_weights "
+    "entropy divergence correlation moments cosine power_mean weight_norm many_sums huber hinge",
+    ELEMENT_WISE: "gelu swiglu dynamic_tanh clamp softsign waves powers no_gradient rows_only",
+    PRODUCT: "matmul linear bilinear product_chain polyadic quadratic traces transposed",
+    GENERAL: "attention self_attention perceptron batch_norm group_norm channel_norm permuted "
+    "middle_softmax doubly_normalized covariance gram distances projector adaptive_norm lora",
+}
+EXPECTED = [(name, kind) for kind, listed in CLASSES.items() for name in listed.split()]
+
+
+@pytest.mark.parametrize(("name", "kind"), EXPECTED)
+def test_the_class_of_kernel(name: str, kind: str) -> None:
+    assert kernel_class(named(name)) == kind
+
+
+LEADING = {
+    "layer_norm": "b",
+    "softmax": "b",
+    "linear": "b",
+    "matmul": "i",
+    "attention": "b",
+    "gated_rms_norm": "a",
+    "gelu": "n",
+    "distances": "i",
+    "vector_norm": None,
+    "batch_norm": None,
+    "channel_norm": None,
+    "covariance": None,
+    "squared_error": None,
+    "quadratic": None,
+    "diagonals": None,
+    "projector": None,
+    "transposed": None,
+    "entropy": None,
+}
+
+
+@pytest.mark.parametrize("name", LEADING)
+def test_the_index_that_may_be_several_axes(name: str) -> None:
+    leading = roles(named(name)).leading
+    assert (leading.name if leading else None) == LEADING[name]
+
+
+@pytest.mark.parametrize("op", every_op(), ids=name_of)
+def test_a_leading_index_leads_whatever_carries_it(op: Op) -> None:
+    leading = roles(op).leading
+    if leading is None:
+        return
+    for component in op.tensors.values():
+        places = [k for k, i in enumerate(component.indices) if i.size == leading.size]
+        assert places in ([], [0]), component
+
+
+@pytest.mark.parametrize("op", every_op(), ids=name_of)
+def test_rows_and_columns_cover_every_tensor(op: Op) -> None:
+    found = roles(op)
+    if found.kind not in (ROW_WISE, ELEMENT_WISE):
+        assert found.column is None
+        return
+    for component in op.tensors.values():
+        axes = set(found.classes.of(component))
+        assert axes <= {*found.rows, found.column}
+        assert found.is_row(component) == (set(found.rows) <= axes)
+        assert found.has_column(component) == (found.column in axes)
+
+
+def test_a_letter_of_another_equation_is_the_same_axis() -> None:
+    """`instance` names its rows p, q, k, z, m: they are one class."""
+    found = roles(named("instance"))
+    classes = {found.classes.of(c) for c in named("instance").tensors.values()}
+    assert len({axis for axes in classes for axis in axes}) == 2
+
+
+ONE_MORE = [
+    ("op f(x[b,h]) -> y[h,b]\ny[h,b] = x[b,h]\n", (GENERAL, PRODUCT)),
+    ("op f(x[b,h]) -> y[b,h]\ny[b,h] = x[b,h]\n", ELEMENT_WISE),
+    ("op f(x[b,h]) -> y[b]\ny[b] = 1[h]*x[b,h]\n", ROW_WISE),
+    ("op f(x[b,h]) -> y[h]\ny[h] = 1[b]*x[b,h]\n", (ROW_WISE, GENERAL, PRODUCT)),
+    ("op f(x[i], z[j]) -> y[i,j]\ny[i,j] = x[i]*z[j]\n", (ELEMENT_WISE, PRODUCT)),
+]
+
+
+@pytest.mark.parametrize(("text", "kind"), ONE_MORE)
+def test_small_ops(text: str, kind: str | tuple[str, ...]) -> None:
+    (op,) = derive.parse(text)
+    assert kernel_class(op) in ((kind,) if isinstance(kind, str) else kind)
