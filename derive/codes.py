@@ -162,7 +162,7 @@ ROWS = (
     ),
     Code(
         "E212", "name of a function",
-        "The generated module of an op `f` holds the functions `f`, `f_forward` and `f_backward`. "
+        "The generated module of an op `f` calls its own functions `f_forward` and `f_backward`. "
         "A tensor or a parameter of that name, or whose gradient has it, would hide one of them.",
         "Choose another name.",
         "op f(x[b], f_forward[b]) -> y[b]\ny[b] = x[b] * f_forward[b]\n",

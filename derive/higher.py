@@ -139,5 +139,3 @@ def _header(name: str, op: Op, inputs: Iterable[Component], outputs: Iterable[Co
     given = ", ".join(map(component_text, inputs)) + (f"; {scalars}" if scalars else "")
     results = ", ".join(map(component_text, outputs))
     return f"op {name}({given}) -> {results}"
-
-

@@ -20,7 +20,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("rewrite",),
     ("calculus", "simplify"),
     ("derivation",),
-    ("plan",),
+    ("higher", "plan"),
     ("config",),
     ("catalogue",),
     ("emit",),

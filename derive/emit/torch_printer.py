@@ -12,6 +12,7 @@ from derive.emit.scalar import (
     ATOM,
     POWER,
     PRODUCT,
+    SUM,
     UNARY,
     Code,
     ScalarPrinter,
@@ -160,7 +161,10 @@ class TorchPrinter(ScalarPrinter):
             text, order = self._einsum(body, dummies, tuple(i for i in space if i in free))
         else:
             text, order = self._pointwise_sum(body, dummies, free, factor)
-        return self._aligned(text, order, space)[0], ATOM if "@" not in text else PRODUCT
+        if "@" not in text:
+            return self._aligned(text, order, space)
+        # `@` binds like `*`, from the left: in a product, and before `[`, it stands in brackets
+        return (text, SUM) if order == space else self._aligned(f"({text})", order, space)
 
     def _with_sum(
         self, number: Expr, factors: list[Expr], total: Contraction, space: Space
@@ -185,7 +189,8 @@ class TorchPrinter(ScalarPrinter):
         below = [1 / f for f in factors if _inverse(f)]
         parts = [bracket(whole, PRODUCT)]
         if above or number != 1:
-            parts.insert(0, bracket(ScalarPrinter.product(self, number, above, space), PRODUCT))
+            front = ScalarPrinter.product(self, number, above, space)
+            parts.insert(0, bracket(front, PRODUCT))
         text = " * ".join(parts)
         for divisor in sorted(below, key=factor_order):
             text += " / " + bracket(self.code(divisor, space), UNARY)

@@ -74,7 +74,7 @@ def op_fault(name: str) -> tuple[str, str, str] | None:
 
 def function_fault(name: str, op: str) -> tuple[str, str, str] | None:
     """Why a name may not stand inside an op: it, or its gradient's, is a function of the module."""
-    functions = (op, f"{op}_forward", f"{op}_backward")
+    functions = (f"{op}_forward", f"{op}_backward")
     for used in (name, f"d{name}"):
         if used in functions:
             whose = "" if used == name else f", the gradient of `{name}`,"

@@ -89,7 +89,7 @@ def _power(expr: Pow, split: bool) -> list[Term]:
     if not isinstance(inside, Add):
         return _monomial_power(inside, exponent)
     content, inside = inside.primitive()
-    return [Term(content**exponent, {inside: exponent}, frozenset())]
+    return [_numeric_power(content, exponent) * Term(S.One, {inside: exponent}, frozenset())]
 
 
 def _monomial_power(base: Expr, exponent: Expr) -> list[Term]:
@@ -98,13 +98,22 @@ def _monomial_power(base: Expr, exponent: Expr) -> list[Term]:
     pairs = [f.as_base_exp() for f in factors]
     if exponent.is_Integer:
         powers = {b: e * exponent for b, e in pairs}
-        return [Term(coefficient**exponent, powers, frozenset())]
+        return [_numeric_power(coefficient, exponent) * Term(S.One, powers, frozenset())]
     powers = {b: e * exponent for b, e in pairs if isinstance(b, Size)}
     rest = Mul(*(Pow(b, e) for b, e in pairs if not isinstance(b, Size)))
     if coefficient.is_negative:
         coefficient, rest = -coefficient, -rest
     inside = {rest: exponent} if rest != 1 else {}
-    return [Term(coefficient**exponent, powers | inside, frozenset())]
+    return [_numeric_power(coefficient, exponent) * Term(S.One, powers | inside, frozenset())]
+
+
+def _numeric_power(number: Expr, exponent: Expr) -> Term:
+    """number^exponent; SymPy never ends asking whether a symbolic exponent of 1 is infinite."""
+    if number == 1:
+        return Term(S.One, {}, frozenset())
+    if not exponent.is_number:
+        return Term(S.One, {number: exponent}, frozenset())
+    return Term(number**exponent, {}, frozenset())
 
 
 def _function(expr: Elementwise, split: bool) -> list[Term]:
