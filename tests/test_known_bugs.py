@@ -8,7 +8,7 @@ import torch
 import derive
 from derive.plan.program import plan
 from derive.verify.reference import composed
-from derive.verify.run import draw, error
+from derive.verify.run import draw, error, verify
 from tests.samples import derived, named
 
 
@@ -29,3 +29,18 @@ def test_a_large_mean_costs_no_digits_over_two_axes(name: str) -> None:
     (want,) = composed(named(name))(x.double(), *(t.double() for t in rest))
     assert got.dtype is torch.float32
     assert error(got, want) < 1e-5
+
+
+DELTAS = [
+    "op f(x[b,h]) -> y[b,h]\nz[h] = delta[h,k]*delta[k,h]\ny[b,h] = x[b,h]*z[h]\n",
+    "op f(A[h,h]) -> y[h,k]\ny[h,k] = delta[h,k]*2 + 0*A[h,k]\n",
+    "op f(x[b,h]) -> y[b,h]\ny[b,h] = exp(1[h]*delta[h,k]*1[k])*x[b,h]\n",
+    "op f(x[b,h]) -> y[b,h]\ny[b,h] = x[b,k]*tanh(delta[h,k])\n",
+]
+
+
+@pytest.mark.parametrize("text", DELTAS)
+def test_a_statement_of_deltas_alone(text: str) -> None:
+    """emit/torch_printer.py, shaped: no tensor in it, so it is taken for a number."""
+    (op,) = derive.parse(text)
+    assert all(row.passed for row in verify(op, "torch"))
