@@ -17,6 +17,8 @@ from sympy.core.parameters import distribute
 
 from derive.notation.nodes import Contraction, Index
 
+_MOST_ROUNDS = 100
+
 
 @dataclass(frozen=True)
 class Law:
@@ -75,13 +77,14 @@ class Chain:
             self.start = after
 
     def run(self, laws: Iterable[Law]) -> None:
-        """Apply the laws in order, again and again, until none applies."""
+        """Apply the laws in order, again and again, until none applies or they chase each other."""
         laws = tuple(laws)
-        before = None
-        while self.expr != before:
+        for _ in range(_MOST_ROUNDS):
             before = self.expr
             for law in laws:
                 self.apply(law)
+            if self.expr == before:
+                break
 
 
 def everywhere(local: Callable[[Expr], Expr | None], expr: Expr) -> Expr:

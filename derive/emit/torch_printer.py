@@ -37,7 +37,7 @@ class TorchPrinter(ScalarPrinter):
         """The expression in the shape of the target, which it may have to be expanded to."""
         shape = [i.size.name for i in target.indices]
         code = self.code(expr, target.indices)
-        if not expr.atoms(Component):
+        if not _is_tensor(expr):
             sizes = f"({comma(shape)})" if shape else "()"
             zero = f"{self.like}.new_zeros({sizes})"
             return zero if expr == 0 else f"{self.like}.new_full({sizes}, {code[0]})"
@@ -82,7 +82,7 @@ class TorchPrinter(ScalarPrinter):
         return self._aligned(eye, (i, j), space)
 
     def function(self, row: Row, args: Sequence[Expr], space: Space) -> str:
-        constants = [a for a in args if not a.atoms(Component)]
+        constants = [a for a in args if not _is_tensor(a)]
         if row.name in ("min", "max") and len(constants) == 1:
             other = next(a for a in args if a not in constants)
             bound = self.code(constants[0], ())[0]
@@ -93,12 +93,12 @@ class TorchPrinter(ScalarPrinter):
     def _argument(self, arg: Expr, space: Space) -> str:
         """A torch function takes tensors: a number of sizes and scalars is made one."""
         code = self.code(arg, space)[0]
-        return code if arg.atoms(Component) else f"torch.tensor({code}, dtype=torch.float64)"
+        return code if _is_tensor(arg) else f"torch.tensor({code}, dtype=torch.float64)"
 
     def power(self, base: Expr, exponent: Expr, space: Space) -> Code:
         if exponent.as_coeff_Mul()[0].is_negative:
             return "1 / " + bracket(self.code(Pow(base, -exponent), space), UNARY), PRODUCT
-        if exponent == _HALF and base.atoms(Component):
+        if exponent == _HALF and _is_tensor(base):
             return f"torch.sqrt({self.code(base, space)[0]})", ATOM
         return (
             f"{bracket(self.code(base, space), ATOM)}**{bracket(self._exponent(exponent), ATOM)}",
@@ -282,6 +282,11 @@ def _repeated(indices: Space) -> tuple[int, int] | None:
         if index in indices[k + 1 :]:
             return k, indices.index(index, k + 1)
     return None
+
+
+def _is_tensor(expr: Expr) -> bool:
+    """Does the expression come out as a tensor, and not as a Python number?"""
+    return bool(expr.atoms(Component, KroneckerDelta))
 
 
 def _inverse(factor: Expr) -> bool:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 
-from sympy import Add, Expr
+from sympy import Add, Expr, Mul
 
 from derive.derivation import Derivation, primes, total_gradient
 from derive.notation.nodes import (
@@ -31,7 +32,7 @@ from derive.plan.share import share
 from derive.plan.statement import Statement
 from derive.rewrite import everywhere, keeping_shape
 from derive.simplify.identities import Identities
-from derive.simplify.laws import COUNT, OUTSIDE
+from derive.simplify.laws import CONTRACT, COUNT, OUTSIDE
 
 
 @dataclass(frozen=True)
@@ -132,33 +133,34 @@ class _Planner:
         for statement in hoisted:
             self.again[statement.target.tensor] = statement
             yield statement
-        if centre is None:
+        if not centre:
             self.again[target.tensor] = last
             yield last
         else:
             yield from self._recentred(last, centre)
 
-    def _zero_sum(self, target: Component, expr: Expr) -> Index | None:
-        """An index over which a difference was proved to sum to zero."""
+    def _zero_sum(self, target: Component, expr: Expr) -> tuple[Index, ...]:
+        """The fewest indices over which a difference was proved to sum to zero, if any."""
         if len(Add.make_args(expr)) < 2:
-            return None
-        for index in reversed(target.indices):
-            total = Contraction(target, index)
+            return ()
+        counts = range(1, len(target.indices) + 1)
+        for chosen in (c for n in counts for c in combinations(target.indices[::-1], n)):
+            total = Contraction(target, *chosen)
             found = self.identities.reduce(total) if isinstance(total, Contraction) else None
             if found is not None and found.right == 0:
-                return index
-        return None
+                return chosen
+        return ()
 
-    def _recentred(self, plain: Statement, index: Index) -> Iterator[Statement]:
+    def _recentred(self, plain: Statement, over: tuple[Index, ...]) -> Iterator[Statement]:
         target = plain.target
         raw = Component(Tensor(target.tensor.name, self._next_rank()), *target.indices)
-        rest = tuple(i for i in target.indices if i != index)
+        rest = tuple(i for i in target.indices if i not in over)
         mean = Component(self._fresh(f"{target.tensor.name}_mean"), *rest)
-        zero = to_text(Contraction(target, index), rest, self.letters)
+        zero = to_text(Contraction(target, *over), rest, self.letters)
         yield Statement(raw, plain.expr, plain.note)
         off = Statement(
             mean,
-            Contraction(raw, index) / index.size,
+            Contraction(raw, *over) / Mul(*(i.size for i in over)),
             f"{zero} = 0 exactly: what the sum comes out as is rounding error, and is taken off",
         )
         yield off
@@ -293,7 +295,7 @@ class _Planner:
 
 def _tidy(expr: Expr) -> Expr:
     """Sums as they are computed: nothing in them that does not depend on their index."""
-    for law in (OUTSIDE, COUNT):
+    for law in (CONTRACT, OUTSIDE, COUNT):
         expr = everywhere(law.apply, expr)
     return expr
 

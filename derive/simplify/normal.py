@@ -158,7 +158,7 @@ def _contract_deltas(term: Term) -> Term:
     """Σ_d δ_id f_d = f_i; a delta between free indices stays, and says the others' letter."""
     done: Powers = {}
     while True:
-        found = next((b for b in term.powers if isinstance(b, KroneckerDelta)), None)
+        found = next((b for b, e in term.powers.items() if _is_delta(b, e)), None)
         if found is None:
             return Term(term.coefficient, term.powers | done, term.dummies)
         i, j = found.args
@@ -172,6 +172,11 @@ def _contract_deltas(term: Term) -> Term:
         if drop not in term.dummies:
             done[found] = S.One
         term = Term(term.coefficient, powers, term.dummies - {drop})
+
+
+def _is_delta(base: Expr, exponent: Expr) -> bool:
+    """A delta to a positive power is the delta; below a fraction line it is what it is."""
+    return isinstance(base, KroneckerDelta) and bool(exponent.is_positive)
 
 
 def _close(term: Term) -> Expr:

@@ -154,7 +154,6 @@ def test_new_writes_an_op_that_reads_and_never_writes_over(derive: Runner, proje
         ("lambda", "`lambda` is a keyword of Python", "lambda_op"),
         ("sum", "`sum` is a word of the language", "sum_op"),
         ("con", "`con` cannot name a file everywhere", "con_op"),
-        ("gamma", "uses it for something else", "gamma_op"),
         ("n" * 41, "a name of 41 letters", "n" * 40),
     ],
 )

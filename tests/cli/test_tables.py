@@ -112,7 +112,10 @@ def test_the_table_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> No
         assert {"matrix", "product"} <= words
 
 
-def test_list_shows_the_ops_that_are_named(derive: Runner, project: Path) -> None:
+def test_list_shows_the_ops_that_are_named(
+    derive: Runner, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     lines = derive("list", "my/two.op", "layer_norm").out.splitlines()
     assert [line.split()[0] for line in lines[2:]] == ["one", "two", "layer_norm"]
     assert len(derive("list", "my").out.splitlines()) == 5
