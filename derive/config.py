@@ -26,7 +26,7 @@ class Config:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A question to append to a refusal: `; did you mean "layer_norm"?`, or nothing."""
+    """A question to append to a refusal: `; did you mean "my_op"?`, or nothing."""
     close = get_close_matches(word, sorted(known), n=1)
     return f'; did you mean "{close[0]}"?' if close else ""
 
