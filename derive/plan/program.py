@@ -27,6 +27,7 @@ from derive.notation.nodes import (
 )
 from derive.notation.op import Op, gradient
 from derive.notation.text import equation_text, to_text
+from derive.plan.calls import Form, share_calls
 from derive.plan.roles import Roles, roles
 from derive.plan.share import share
 from derive.plan.statement import Statement
@@ -108,6 +109,8 @@ class _Planner:
         chain = self._shared(chain) if shared else chain
         saved, again = self._split(chain)
         backward = (*again, *chain)
+        if shared:
+            backward = tuple(share_calls(backward, self._named_call))
         given = {c.tensor for c in self.op.outputs}
         sizes = _missing_sizes(
             backward, (*saved, *(c for c in self.op.outputs if c.tensor in given))
@@ -190,6 +193,15 @@ class _Planner:
             return Statement(target, expr, equation_text(target, expr, self.letters))
 
         return share(chain, letters, define)
+
+    def _named_call(self, form: Form, call: Expr) -> Statement:
+        """A repeated call as a statement of its own, named after its largest tensor."""
+        letters = self._letters_for(list(form.order))
+        expr = rename(call, letters)
+        tensors = sorted(call.atoms(Component), key=lambda c: (-len(c.indices), c.tensor.rank))
+        name = self._fresh(f"{call.row.name}_{tensors[0].tensor.name}")
+        target = Component(name, *(letters.get(i, i) for i in form.order))
+        return Statement(target, expr, equation_text(target, expr, self.letters))
 
     def _back(self, component: Component) -> dict[Index, Index]:
         """From the letters of a derivation to those of the op, each once."""
