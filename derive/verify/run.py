@@ -46,6 +46,12 @@ class Sample:
     inputs: tuple[Tensor, ...]
     cotangents: tuple[Tensor, ...]
 
+    def on(self, device: torch.device) -> Sample:
+        """The same numbers on another device."""
+        return Sample(
+            tuple(t.to(device) for t in self.inputs), tuple(t.to(device) for t in self.cotangents)
+        )
+
     def to(self, dtype: torch.dtype) -> Sample:
         return Sample(
             tuple(t.to(dtype) for t in self.inputs), tuple(t.to(dtype) for t in self.cotangents)
@@ -63,12 +69,18 @@ DRAWS: tuple[Callable[[Tensor], Tensor], ...] = (
 def verify(op: Op, backend: str) -> list[Row]:
     """Check the module that one backend generates for an op."""
     module = build(op, backend)
-    sample = draw(op, SIZES)
+    sample = draw(op, SIZES).on(device_for(module))
     return [
         _checked(name, check, op, module, sample)
         for name, check in CHECKS
         if _applies(name, op, module)
     ]
+
+
+def device_for(module: ModuleType) -> torch.device:
+    """Compiled kernels want a GPU; all else is compared on the CPU."""
+    has_kernels = hasattr(module, "triton")
+    return torch.device("cuda" if has_kernels and torch.cuda.is_available() else "cpu")
 
 
 def _applies(name: str, op: Op, module: ModuleType) -> bool:
@@ -247,7 +259,8 @@ def _all(function: Callable[..., Any], sample: Sample) -> tuple[Tensor, ...]:
 def _gradcheck(op: Op, module: ModuleType, sample: Sample) -> Verdict:
     """Finite differences at fp64, with tolerances that a wrong term does not pass."""
     del sample  # a smaller one does
-    inputs = tuple(t.requires_grad_() for t in draw(op, SMALL, seed=1).inputs)
+    small = draw(op, SMALL, seed=1).on(device_for(module))
+    inputs = tuple(t.requires_grad_() for t in small.inputs)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
