@@ -93,7 +93,7 @@ class TorchPrinter(ScalarPrinter):
     def _argument(self, arg: Expr, space: Space) -> str:
         """A torch function takes tensors: a number of sizes and scalars is made one."""
         code = self.code(arg, space)[0]
-        return code if _is_tensor(arg) else f"torch.tensor({code}, dtype=torch.float64)"
+        return code if _is_tensor(arg) else f"torch.as_tensor({code}, dtype=torch.float64)"
 
     def power(self, base: Expr, exponent: Expr, space: Space) -> Code:
         if exponent.as_coeff_Mul()[0].is_negative:
