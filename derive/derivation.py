@@ -13,7 +13,7 @@ from functools import cached_property
 
 from sympy import Add, Expr, Mul, S
 
-from derive.calculus.jacobian import jacobian
+from derive.calculus.jacobian import differentiate as carry_out
 from derive.notation.nodes import (
     Component,
     Contraction,
@@ -152,7 +152,7 @@ class _Deriver:
 
     def _jacobian(self, equation: Equation, wrt: Component) -> Chain:
         chain = Chain(Partial(equation.target, wrt), Differentiate(equation.expr, wrt))
-        chain.record("differentiate", "", jacobian(equation.expr, wrt))
+        carry_out(chain)
         chain.run((*self.identities.folds, *CONTRACTING))
         return chain
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -94,10 +95,12 @@ def _display(op: Op, passage: Passage) -> Display:
     return Display(_sentence(passage), tuple(rows))
 
 
+_DEFINITION = re.compile(r"definition of (\w+)")
+
+
 def _law(law: str) -> str:
     """The law's name as text; the tensor of a definition as mathematics."""
-    words, _, name = law.rpartition("definition of ")
-    return f"{words}definition of ${name_latex(name)}$" if name != law else law
+    return _DEFINITION.sub(lambda found: f"definition of ${name_latex(found[1])}$", law)
 
 
 def _sentence(passage: Passage) -> str:

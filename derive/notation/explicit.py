@@ -164,6 +164,8 @@ class _Writer:
                 taken.update(_letters_of(arg))
             return Call(base, args)
         if isinstance(base, Differentiate):
+            if isinstance(base.expr, Component):
+                return Partial(base.expr, base.wrt)
             return Operator(base.wrt, self.sum(base.expr, tuple(free_indices(base.expr)), taken))
         if isinstance(base, (Add, Mul, Contraction)):
             return self.bracket(base, taken)
@@ -219,7 +221,14 @@ def _factor_key(factor: Expr) -> tuple[object, ...]:
     order: tuple[type, ...] = (Rational, Size, Scalar, Partial, Elementwise, Add, KroneckerDelta)
     places = (0, 1, 1, 3, 5, 6, 7)
     kind = next((p for t, p in zip(order, places, strict=True) if isinstance(base, t)), 6)
+    kind = 7 if is_delta(base) else kind
     return (kind, 0, 0, _ranks(free_indices(base)), base.sort_key())
+
+
+def is_delta(base: object) -> bool:
+    """A Kronecker delta, or ∂t_ij/∂t_pq, which is a product of them."""
+    own = isinstance(base, Partial) and base.of.tensor == base.wrt.tensor
+    return own or isinstance(base, KroneckerDelta)
 
 
 def _ranks(indices: Iterable[Index]) -> tuple[int, ...]:

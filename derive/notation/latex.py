@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from sympy import Expr, KroneckerDelta, Rational, S
 from sympy import latex as sympy_latex
 
-from derive.notation.explicit import Call, Factor, Ones, Operator, Product, Sum, explicit
+from derive.notation.explicit import (
+    Call,
+    Factor,
+    Ones,
+    Operator,
+    Product,
+    Sum,
+    explicit,
+    is_delta,
+)
 from derive.notation.nodes import Component, Index, Named, Partial, Size, Tensor
 from derive.notation.op import is_gradient, is_total
 
@@ -67,11 +76,15 @@ def sum_latex(written: Sum) -> str:
 def _product(term: Product) -> str:
     """Gradients, then a fraction, then brackets, then deltas."""
     number = Rational(term.number)
-    leading = [f for f in term.above if isinstance(f.base, Partial) or _is_gradient(f)]
+    deltas = [f for f in term.above if is_delta(f.base)]
+    leading = [
+        f
+        for f in term.above
+        if _is_gradient(f) or (isinstance(f.base, Partial) and f not in deltas)
+    ]
     brackets = [
         f for f in term.above if isinstance(f.base, (Sum, Operator)) and f.exponent == S.One
     ]
-    deltas = [f for f in term.above if isinstance(f.base, KroneckerDelta)]
     others = [f for f in term.above if f not in leading + brackets + deltas]
     below = ([str(number.q)] if number.q != 1 else []) + [_factor(f) for f in term.below]
     above = [str(number.p)] if number.p != 1 else []

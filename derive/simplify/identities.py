@@ -8,10 +8,11 @@ theorem with its proof, and nothing here knows these names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from math import prod
+from typing import cast
 
 from sympy import Add, Expr, Mul, Pow, Rational
 
@@ -84,19 +85,37 @@ class Identities:
 
     def simplify(self, total: Contraction) -> tuple[Expr, Identity] | None:
         """The sum made simpler by an identity for all of its dummies, or for one of several."""
-        found = self.reduce(total)
+        found = self._instance(total)
         if found is not None:
-            return found.right, found
+            return found
         if len(total.dummies) < 2:
             return None
         body, dummies = total.open()
         for dummy in dummies:
             inner, rest = _split(body, dummy)
-            found = self.reduce(inner) if isinstance(inner, Contraction) else None
+            found = self._instance(inner) if isinstance(inner, Contraction) else None
             if found is not None:
                 others = [d for d in dummies if d != dummy]
-                return Contraction(Mul(rest, found.right), *others), found
+                return Contraction(Mul(rest, found[0]), *others), found[1]
         return None
+
+    def _instance(self, total: Contraction) -> tuple[Expr, Identity] | None:
+        """An identity stands in letters of the op; here it is used for the indices of a sum."""
+        letters = self._letters(total)
+        found = self.reduce(cast(Contraction, rename(total, letters)))
+        if found is None:
+            return None
+        return rename(found.right, {letter: own for own, letter in letters.items()}), found
+
+    def _letters(self, total: Contraction) -> dict[Index, Index]:
+        """A letter of the op for each opened dummy that the sum carries."""
+        free = free_indices(total)
+        chosen: dict[Index, Index] = {}
+        for index in (i for i in free if i.is_dummy):
+            taken = [*free, *chosen.values()]
+            spare = (i for i in self.op.letters if i.size == index.size and i not in taken)
+            chosen[index] = next(spare, index)
+        return chosen
 
     def reduce(self, total: Contraction) -> Identity | None:
         """The sum without a sum, if the definitions give it."""
@@ -172,11 +191,17 @@ class Identities:
             known[total] = found.right
         visible = {t: self._attempt(t, depth) for t in outer_sums(chain.expr)}
         replaced = chain.expr.xreplace({t: i.right for t, i in visible.items() if i is not None})
-        chain.record("definitions and counts", "", Chain(replaced, replaced).expr)
+        chain.record(_reasons(visible.values()), "", replaced)
         chain.apply(COUNT)
         right = normal(form.xreplace(known))
         chain.record("collect", "", right)
         return right if not outer_sums(right) else None
+
+
+def _reasons(used: Iterable[Identity | None]) -> str:
+    """What a step calls the identities that it uses: the definitions that they come from."""
+    laws = dict.fromkeys(step.law for i in used if i is not None for step in i.steps)
+    return ", ".join(laws)
 
 
 def _folded(fold: Fold, expr: Expr) -> Expr | None:

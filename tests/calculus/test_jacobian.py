@@ -7,12 +7,21 @@ from typing import Any
 
 import mpmath
 import pytest
-from sympy import Expr, Rational
+from sympy import Expr, Float, Rational
 
-from derive.calculus.jacobian import RULES, jacobian
+from derive.calculus.jacobian import LAWS, differentiate, jacobian
 from derive.notation.functions import ROWS, Row, call
-from derive.notation.nodes import Component, Contraction, Index, Size, Tensor, delta
-from derive.rewrite import Chain, keeping_shape
+from derive.notation.nodes import (
+    Component,
+    Contraction,
+    Differentiate,
+    Index,
+    Size,
+    Tensor,
+    delta,
+)
+from derive.notation.text import to_text
+from derive.rewrite import Chain, Law, keeping_shape
 from derive.simplify.laws import CONTRACTING
 from tests.samples import DIGITS, Pair, World, differs, op_for, pair
 
@@ -190,12 +199,83 @@ def test_another_tensor_is_held_fixed() -> None:
     assert jacobian(B * delta(b, q), Component(x, p)) == 0
 
 
-def test_one_rule_for_each_node() -> None:
-    """What has no rule is refused, not passed over."""
-
+def test_what_has_no_rule_is_refused() -> None:
     class Unknown(Expr):
         is_commutative = True
 
-    assert len({node for node, _ in RULES}) == len(RULES)
     with pytest.raises(TypeError, match="Unknown"):
         jacobian(Unknown(Component(x, b)), Component(x, p))
+
+
+# -- each rule by itself -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
+class TestRule:
+    def test_gives_its_example(self, law: Law) -> None:
+        with keeping_shape():
+            case = single(law.example[0])
+            wrt = Component(case.op.tensors["x"].tensor, _letter(case))
+            after = law.apply(Differentiate(case.before, wrt))
+            assert after is not None
+            assert to_text(after, (*case.free, *wrt.indices), case.op.letters) == law.example[1]
+
+    def test_is_true_of_numbers(self, law: Law) -> None:
+        """The operators that are left stand for numerical slopes."""
+        with keeping_shape():
+            case = single(law.example[0])
+            wrt = Component(case.op.tensors["x"].tensor, _letter(case))
+            after = law.apply(Differentiate(case.before, wrt))
+            assert after is not None
+            for seed in range(3):
+                world = World(case.op, (3,), seed, 0.2, 1.5)
+                for at in world.points((*case.free, *wrt.indices)):
+                    want = _slope(world, case.before, wrt, at)
+                    inner = {
+                        d: Float(_slope(world, d.expr, wrt, at), DIGITS)
+                        for d in after.atoms(Differentiate)
+                    }
+                    assert not differs(world.value(after.xreplace(inner), at), want, NUMERICAL)
+
+
+def single(text: str) -> Pair:
+    """Over x, z [b]."""
+    return pair("b", text, text, op_for("x[b] z[b]"))
+
+
+def _letter(case: Pair) -> Index:
+    return Index("p", case.free[0].size, 700)
+
+
+def _slope(world: World, expr: Expr, wrt: Component, at: dict[Index, int]) -> Any:
+    place = tuple(at[i] for i in wrt.indices)
+    world.component(wrt, place)
+    world.value(expr, at)
+    return world.slope(lambda: world.value(expr, at), wrt.tensor, place)
+
+
+def test_a_wrong_rule_would_be_caught() -> None:
+    case = single("x[b]^3")
+    wrt = Component(case.op.tensors["x"].tensor, _letter(case))
+    world = World(case.op, (3,), 0, 0.2, 1.5)
+    wrongly = 2 * case.before
+    points = list(world.points((*case.free, *wrt.indices)))
+    assert any(
+        differs(world.value(wrongly, at), _slope(world, case.before, wrt, at), NUMERICAL)
+        for at in points
+    )
+
+
+def test_a_step_for_each_rule() -> None:
+    case = reading("b,h", "x[b,h]*exp(y[b,h])/sqrt(1 + x[b,h]^2)")
+    wrt, _ = by(case, "x")
+    with keeping_shape():
+        chain = Chain(case.before, Differentiate(case.before, wrt))
+        differentiate(chain)
+    assert [s.law for s in chain.steps][:4] == [
+        "the derivative is linear",
+        "product rule",
+        "power rule",
+        "components are independent",
+    ]
+    assert not chain.expr.atoms(Differentiate)

@@ -33,3 +33,32 @@ def test_the_bytes_depend_on_nothing_but_the_inputs(tmp_path: Path) -> None:
     assert len(first) == 4
     assert first == second
     assert all(b"\r" not in data and str(tmp_path).encode() not in data for data in first.values())
+
+
+_TRACES = """
+import sys
+from derive import differentiate, load
+from derive.catalogue import load_all
+from derive.higher import backward
+
+ops = [load(name) for name in ("layer_norm", "softmax")]
+ops += [op for path in sys.argv[1:] for op in load_all(path)]
+for op in (*ops, backward(ops[1])):
+    print(differentiate(op).show(trace=True))
+"""
+
+
+def test_the_trace_is_the_same_under_ten_hash_seeds() -> None:
+    paths = [str(ROOT / "tests" / "ops" / f"{name}.op") for name in ("losses", "statistics")]
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", _TRACES, *paths],
+            env={**os.environ, "PYTHONHASHSEED": str(seed), "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+        )
+        for seed in range(10)
+    ]
+    traces = {process.communicate()[0] for process in running}
+    assert all(process.returncode == 0 for process in running)
+    assert len(traces) == 1
+    assert traces.pop().count(b"components are independent") > 20
