@@ -254,11 +254,37 @@ def verify(ctx: click.Context, ops: Sequence[str], backends: Sequence[str], styl
 
 @cli.command()
 @click.argument("name")
-def new(name: str) -> None:
-    """Write NAME.op here: a commented op file to start from."""
-    from derive.scaffold import new as write_new
+@click.option(
+    "--from", "paper", metavar="FILE",
+    help="A paper in Markdown or TeX (.md, .tex): its forward equations are the op.",
+)  # fmt: skip
+@click.option(
+    "--output", "outputs", metavar="TENSOR", multiple=True,
+    help="With --from: this tensor, and the equations it needs; may be repeated.",
+)  # fmt: skip
+def new(name: str, paper: str | None, outputs: Sequence[str]) -> None:
+    """Write NAME.op here: a commented op file to start from, or a paper's equations.
 
-    click.echo(write_new(name, Path()))
+    \b
+    derive new my_norm
+    derive new layer_norm --from paper.md
+
+    Of a paper the display equations are read in which one component stands on the left,
+    `t_{b h} = ...`, and that speak of no derivative. Tensors that none of them defines are the
+    inputs, numbers without an index the parameters. What is to be checked is marked `# check:`.
+    """
+    from derive.scaffold import new as write_new
+    from derive.scaffold import new_from
+
+    if paper is None:
+        if outputs:
+            raise click.UsageError("--output is about a paper: --from FILE")
+        click.echo(write_new(name, Path()))
+        return
+    path, notes = new_from(paper, name, Path(), outputs)
+    click.echo(path)
+    for note in notes:
+        _say(f"{paper}: {note}")
 
 
 @cli.command()

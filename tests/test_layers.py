@@ -25,14 +25,18 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("catalogue",),
     ("emit",),
     ("prove",),
-    ("verify", "article"),
+    ("theorems",),
+    ("verify", "article", "paper"),
     ("report", "scaffold", "project"),
     ("commands",),
     ("cli",),
     ("__main__",),
 )
 # The exceptions, each inside a function: a convenience that a user calls, not what a room rests on.
-UPWARD = {("derivation", "emit")}  # `Derivation.latex()` and `.show()`
+UPWARD = {
+    ("derivation", "emit"),  # `Derivation.latex()` and `.show()`
+    ("derivation", "theorems"),  # `Derivation.identities`
+}
 RANK = {room: rank for rank, row in enumerate(ROWS) for room in row}
 MODULES = sorted(
     path
