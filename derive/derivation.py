@@ -60,7 +60,7 @@ class Derivation:
 
     op: Op
     stages: tuple[Stage, ...]
-    identities: tuple[Identity, ...]
+    used: tuple[Identity, ...]  # the identities that some step relies on
 
     @cached_property
     def stage(self) -> dict[str, Stage]:
@@ -81,6 +81,13 @@ class Derivation:
         """Every step, in order."""
         chains = (c for s in self.stages for c in (*s.jacobians, s.gradient, s.closing))
         return tuple(step for chain in chains for step in chain.steps)
+
+    @cached_property
+    def identities(self) -> tuple[Identity, ...]:
+        """What the op implies, with proofs: the identities used, other sums, relations."""
+        from derive.theorems import theorems
+
+        return theorems(self)
 
     def latex(self, part: str = "all", standalone: bool = False) -> str:
         """The derivation as LaTeX: `forward`, `steps`, `result` or `all`."""

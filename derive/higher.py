@@ -7,7 +7,7 @@ tangents of the outputs. Both keep the named intermediates and all that was simp
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import count
 
 from sympy import Add, Expr, Mul
@@ -58,15 +58,23 @@ def _tangent(component: Component) -> Component:
 
 def _tangent_equation(op: Op, equation: Equation, identities: Identities) -> Equation:
     """t_dot_F = Σ over the tensors u of the equation, and their indices P, of ∂t_F/∂u_P u_dot_P."""
+    return Equation(_tangent(equation.target), pushed(op, equation, _tangent, identities), "")
+
+
+def pushed(
+    op: Op, equation: Equation, tangent: Callable[[Component], Expr], identities: Identities
+) -> Expr:
+    """The tangent of what an equation defines, from the tangents of what it uses."""
     used = sorted({c.tensor for c in equation.expr.atoms(Component)}, key=lambda t: t.rank)
-    terms = [_pushed(equation.expr, op.tensors[t.name], identities) for t in used]
-    return Equation(_tangent(equation.target), Add(*terms), "")
+    return Add(*(_pushed(equation.expr, op.tensors[t.name], tangent, identities) for t in used))
 
 
-def _pushed(expr: Expr, component: Component, identities: Identities) -> Expr:
+def _pushed(
+    expr: Expr, component: Component, tangent: Callable[[Component], Expr], identities: Identities
+) -> Expr:
     own = tuple(_own(i, k) for k, i in enumerate(component.indices))
     wrt = Component(component.tensor, *own)
-    chain = Chain(wrt, Contraction(Mul(jacobian(expr, wrt), _tangent(wrt)), *own))
+    chain = Chain(wrt, Contraction(Mul(jacobian(expr, wrt), tangent(wrt)), *own))
     chain.run((*identities.folds, *CONTRACTING))
     return chain.expr
 

@@ -130,7 +130,7 @@ def test_what_the_article_concludes_is_what_is_shown(equation: str) -> None:
 
 
 def test_the_zero_sum_is_proved_on_the_way() -> None:
-    (identity,) = derived("layer_norm").identities
+    (identity,) = derived("layer_norm").used
     assert identity.right == 0
     assert "use an identity" in {step.law for step in derived("layer_norm").steps}
 

@@ -359,3 +359,20 @@ def test_what_cannot_be_read_is_refused(equation: str) -> None:
     with pytest.raises(SourceError) as caught:
         prove(named("layer_norm"), equation)
     assert all(d.code.startswith("E") for d in caught.value.diagnostics)
+
+
+# -- which indices are free ------------------------------------------------------------------------
+
+
+def test_for_names_the_free_indices() -> None:
+    op = named("layer_norm")
+    assert prove(op, "mu[b,h]*sigma[b] = mu[b,h]*sqrt(v[b] + eps) for b, h")
+    assert not prove(op, "mu[b,h]*sigma[b] = x[b,h]*sigma[b] for b, h")
+    assert prove(op, "mu[b,h]*sigma[b]*1[h] = 0 for b")
+    assert prove(op, "mu[b,h]*sigma[b]*1[h] = 0")
+
+
+@pytest.mark.parametrize("end", ["for q", "for", "for B", "for b h", "for b,", "for 1"])
+def test_for_names_indices_of_the_equation(end: str) -> None:
+    with pytest.raises(SourceError):
+        prove(named("layer_norm"), f"1[h]*mu[b,h] = 0 {end}")

@@ -10,11 +10,12 @@ from sympy import Expr
 
 from derive.derivation import Derivation, total_gradient
 from derive.emit.environment import render
-from derive.emit.narrative import Passage, Section, lemma, narrative
+from derive.emit.narrative import Passage, Section, narrative
 from derive.errors import DeriveError
 from derive.notation.latex import component_latex, name_latex, to_latex
-from derive.notation.nodes import Component, Partial
+from derive.notation.nodes import Component, Partial, free_indices
 from derive.notation.op import Op
+from derive.notation.statement import statement_text
 from derive.notation.text import component_text, equation_text, to_text
 
 PARTS = ("all", "forward", "steps", "result")
@@ -143,14 +144,28 @@ def text(derivation: Derivation, wrt: str | None = None, trace: bool = False) ->
         if wrt is None
         else []
     )
-    for identity in derivation.identities if wrt is None else ():
-        lines += ["", "identity", *_passage_lines(op, lemma(identity.steps))]
+    if wrt is None and derivation.identities:
+        lines += ["", "theorems", *_theorems(derivation)]
     if trace:
         for section in narrative(derivation, wrt):
             lines += ["", f"gradient of {section.component.tensor.name}"]
             for passage in section.passages:
                 lines += ["", *_passage_lines(op, passage)]
     return "\n".join(lines)
+
+
+def _theorems(derivation: Derivation) -> Iterable[str]:
+    """Each identity and where it comes from; those that were used stand in the trace, proved."""
+    op = derivation.op
+    shown = []
+    for identity in derivation.identities:
+        free = tuple(free_indices(identity.left))
+        text = statement_text(op, identity.left, identity.right, free)
+        used = dict.fromkeys(n for s in identity.steps for n in _DEFINITION.findall(s.law))
+        reason = identity.reason or f"by definition of {', '.join(used)}"
+        shown.append((text, reason))
+    width = max(len(equation) for equation, _ in shown)
+    return [f"  {equation.ljust(width)}  # {reason}" for equation, reason in shown]
 
 
 def _gradient(derivation: Derivation, name: str) -> str:

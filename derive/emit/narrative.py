@@ -75,9 +75,10 @@ def _with_proofs(kind: str, chain: Chain) -> Iterator[Passage]:
 
 
 def _proofs(step: Step) -> Iterator[Passage]:
-    """The lemmas of a step, each a chain of its own."""
+    """The lemmas of a step, each a chain of its own, those that it rests on before it."""
     chain: list[Step] = []
     for part in step.proof:
+        yield from _proofs(part)
         if chain and part.before != chain[-1].after:
             yield lemma(chain)
             chain = []

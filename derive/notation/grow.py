@@ -191,8 +191,12 @@ class Grower:
 
     # -- lines -----------------------------------------------------------------------------------
 
-    def _statement(self, span: Span, children: list[Child]) -> tuple[t.Node, t.Node]:
-        return children[0], children[1]
+    def _statement(self, span: Span, children: list[Child]) -> t.Stated:
+        left, right, *quantified = children
+        return t.Stated((left, right), quantified[0] if quantified else ())
+
+    def _quantifier(self, span: Span, children: list[Child]) -> tuple[t.Letter, ...]:
+        return self._letters(children)
 
     def _equation(self, span: Span, children: list[Child]) -> t.Equality:
         return t.Equality(self._declaration(span, children[:-1]), children[-1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sympy import Expr, KroneckerDelta, Rational, S
+from sympy import Expr, KroneckerDelta, Rational, S, Symbol
 from sympy import latex as sympy_latex
 
 from derive.notation.explicit import (
@@ -115,8 +115,14 @@ def _factor(factor: Factor) -> str:
         return rf"\sqrt{{{shown}}}"
     if isinstance(base, (Sum, Call)) or shown.startswith(r"\frac"):
         shown = rf"\left({shown}\right)"
-    power = name_latex(exponent.name) if isinstance(exponent, Named) else sympy_latex(exponent)
-    return f"{shown}^{{{power}}}"
+    return f"{shown}^{{{_exponent(exponent)}}}"
+
+
+def _exponent(exponent: Expr) -> str:
+    """A number, or an expression of scalars."""
+    symbols = {s: Symbol(s.name) for s in exponent.atoms(Named)}
+    spelled = {symbol: name_latex(s.name) for s, symbol in symbols.items()}
+    return str(sympy_latex(exponent.xreplace(symbols), symbol_names=spelled))
 
 
 def _base(base: Expr | Ones | Call | Operator | Sum) -> str:

@@ -19,6 +19,7 @@ from derive.notation.op import Op, gradient
 from derive.notation.parse import parse
 from derive.notation.scope import Declared, Scope, check, letters_of
 from derive.notation.sizes import of_indices
+from derive.notation.text import to_text
 
 MOST_CHARACTERS = 65_536
 
@@ -45,9 +46,17 @@ def read_equation(op: Op, text: str) -> Statement:
     if len(found) != 1:
         report.add("E102", whole, "a statement is one line `left = right`", "")
     report.check()
-    sides = parse("statement", found[0], report)
+    stated = parse("statement", found[0], report)
     report.check()
-    return Reader(op, sides, report).read(found[0].text)
+    return Reader(op, stated.sides, report, stated.free).read(found[0].text)
+
+
+def statement_text(op: Op, lhs: Expr, rhs: Expr, free: tuple[Index, ...]) -> str:
+    """`lhs = rhs` as `read_equation` reads it; `for p`, where p would be summed otherwise."""
+    text = " = ".join(to_text(side, free, op.letters) for side in (lhs, rhs))
+    names = [i.name for i in free]
+    understood = not free or {i.name for i in read_equation(op, text).free} == set(names)
+    return text if understood else f"{text} for {', '.join(names)}"
 
 
 class Reader:
@@ -56,8 +65,14 @@ class Reader:
     indices_class: type[Indices] = Indices
     builder_class: type[Builder] = Builder
 
-    def __init__(self, op: Op, sides: tuple[t.Node, t.Node], report: Report) -> None:
-        self.sides, self.report = sides, report
+    def __init__(
+        self,
+        op: Op,
+        sides: tuple[t.Node, t.Node],
+        report: Report,
+        quantified: tuple[t.Letter, ...] = (),
+    ) -> None:
+        self.sides, self.report, self.quantified = sides, report, quantified
         known = {i.name: i for i in op.letters}
         self.op, self.known = op, known
         letters = [k.name for side in sides for k in letters_of(side)]
@@ -86,6 +101,10 @@ class Reader:
         self.scope.scalars = {p.symbol.name: p.symbol for p in self.op.parameters}
 
     def _check_letters(self) -> None:
+        written = {k.name for side in self.sides for k in letters_of(side)}
+        for letter in (k for k in self.quantified if k.name not in written):
+            message = f"the index `{letter.name}` occurs on neither side"
+            self.report.add("E311", letter.span, message, "name the indices that are not summed")
         for side in self.sides:
             for letter in letters_of(side):
                 self._check_letter(letter)
@@ -102,7 +121,9 @@ class Reader:
             )
 
     def _free(self) -> frozenset[str]:
-        """The indices of a left side that is one component, else those no side would sum."""
+        """Those that `for` names; those of one component on the left; those no side would sum."""
+        if self.quantified:
+            return frozenset(letter.name for letter in self.quantified)
         left, right = self.sides
         leaf = self._single(left)
         if leaf is not None:

@@ -165,6 +165,14 @@ class Head:
 
 
 @dataclass(frozen=True, eq=False)
+class Stated:
+    """`left = right for p, q`: two sides, and the letters that are said to be free."""
+
+    sides: tuple[Node, Node]
+    free: tuple[Letter, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
 class Equality:
     """An equation: what it defines, and by what."""
 

@@ -38,6 +38,19 @@ def _collect(expr: Expr) -> Expr | None:
     return None if result == expr else result
 
 
+def factored(expr: Expr) -> Expr:
+    """What all terms of a sum share stands in front: a b + a c = a (b + c)."""
+    if not isinstance(expr, Add):
+        return expr
+    pairs = [term.as_coeff_Mul() for term in expr.args]
+    powers = [_powers(Mul.make_args(rest)) for _, rest in pairs]
+    shared, number = _meet(powers), _common_number([n for n, _ in pairs])
+    terms = (
+        n / number * _product(_less(p, shared)) for (n, _), p in zip(pairs, powers, strict=True)
+    )
+    return Mul(number, _product(shared), Add(*terms))
+
+
 def _dummies(term: Expr) -> tuple[Index, ...]:
     """The dummies of the one sum in a term that has just one; otherwise none."""
     sums = [f for f in Mul.make_args(term) if isinstance(f, Contraction)]
@@ -105,10 +118,10 @@ def _product(powers: Powers) -> Expr:
 
 
 def _common_number(numbers: list[Expr]) -> Expr:
-    """The number of all terms, or their common sign."""
-    if len({abs(n) for n in numbers}) == 1:
-        return numbers[0]
-    return S.NegativeOne if all(n.is_negative for n in numbers) else S.One
+    """The size that all terms have, and their sign if they have one."""
+    sign = S.NegativeOne if all(n.is_negative for n in numbers) else S.One
+    sizes = {abs(n) for n in numbers}
+    return sign * sizes.pop() if len(sizes) == 1 else sign
 
 
 COLLECT = Law(

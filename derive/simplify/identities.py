@@ -37,6 +37,7 @@ class Identity:
     left: Expr
     right: Expr
     steps: tuple[Step, ...]
+    reason: str = ""  # the symmetry of the op that it follows from
 
 
 @dataclass(frozen=True)
@@ -189,19 +190,20 @@ class Identities:
             if found is None:
                 return None
             known[total] = found.right
-        visible = {t: self._attempt(t, depth) for t in outer_sums(chain.expr)}
-        replaced = chain.expr.xreplace({t: i.right for t, i in visible.items() if i is not None})
-        chain.record(_reasons(visible.values()), "", replaced)
+        visible = [i for t in outer_sums(chain.expr) if (i := self._attempt(t, depth)) is not None]
+        replaced = chain.expr.xreplace({i.left: i.right for i in visible})
+        lemmas = [step for i in visible if len(i.steps) > 1 for step in i.steps]
+        chain.record(_reasons(visible), "", replaced, lemmas)
         chain.apply(COUNT)
         right = normal(form.xreplace(known))
         chain.record("collect", "", right)
         return right if not outer_sums(right) else None
 
 
-def _reasons(used: Iterable[Identity | None]) -> str:
-    """What a step calls the identities that it uses: the definitions that they come from."""
-    laws = dict.fromkeys(step.law for i in used if i is not None for step in i.steps)
-    return ", ".join(laws)
+def _reasons(used: Iterable[Identity]) -> str:
+    """What a step calls what it uses: a definition by its name, a lemma that has its own proof."""
+    laws = (i.steps[0].law if len(i.steps) == 1 else "use an identity" for i in used)
+    return ", ".join(dict.fromkeys(laws))
 
 
 def _folded(fold: Fold, expr: Expr) -> Expr | None:

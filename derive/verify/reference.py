@@ -42,21 +42,27 @@ def composed(op: Op) -> Callable[..., tuple[Tensor, ...]]:
     """The outputs of the op as a function of its inputs and scalars."""
 
     def run(*inputs: Tensor, **scalars: float) -> tuple[Tensor, ...]:
-        values: dict[str, Any] = {p.symbol.name: float(p.default) for p in op.parameters}
-        values |= scalars
-        for declared, tensor in zip(op.inputs, inputs, strict=True):
-            values[declared.tensor.name] = tensor
-            values |= {i.size.name: n for i, n in zip(declared.indices, tensor.shape, strict=True)}
-        for equation in op.equations:
-            axes = equation.target.indices
-            shape = [values[i.size.name] for i in axes]
-            values[equation.name] = _value(equation.expr, axes, values, inputs[0]).expand(shape)
+        values = evaluated(op, *inputs, **scalars)
         return tuple(values[c.tensor.name] for c in op.outputs)
 
     return run
 
 
-def _value(expr: Expr, axes: tuple[Index, ...], values: Values, like: Tensor) -> Tensor:
+def evaluated(op: Op, *inputs: Tensor, **scalars: float) -> dict[str, Any]:
+    """Every tensor, size and scalar of the op by its name."""
+    values: dict[str, Any] = {p.symbol.name: float(p.default) for p in op.parameters}
+    values |= scalars
+    for declared, tensor in zip(op.inputs, inputs, strict=True):
+        values[declared.tensor.name] = tensor
+        values |= {i.size.name: n for i, n in zip(declared.indices, tensor.shape, strict=True)}
+    for equation in op.equations:
+        axes = equation.target.indices
+        shape = [values[i.size.name] for i in axes]
+        values[equation.name] = value(equation.expr, axes, values, inputs[0]).expand(shape)
+    return values
+
+
+def value(expr: Expr, axes: tuple[Index, ...], values: Values, like: Tensor) -> Tensor:
     """The expression over the given axes; an axis that it does not carry has length 1."""
     if isinstance(expr, Component):
         return _component(expr, axes, values)
@@ -70,8 +76,8 @@ def _value(expr: Expr, axes: tuple[Index, ...], values: Values, like: Tensor) ->
         return torch.full([1] * len(axes), number, dtype=like.dtype, device=like.device)
     if isinstance(expr, Pow) and not expr.exp.atoms(Component):
         exponent = float(expr.exp.xreplace({s: values[s.name] for s in expr.exp.atoms(Scalar)}))
-        return torch.pow(_value(expr.base, axes, values, like), exponent)
-    parts = [_value(a, axes, values, like) for a in expr.args]
+        return torch.pow(value(expr.base, axes, values, like), exponent)
+    parts = [value(a, axes, values, like) for a in expr.args]
     if isinstance(expr, Elementwise):
         return FUNCTIONS[expr.row.name](*parts)
     if isinstance(expr, Add):
@@ -99,7 +105,7 @@ def _aligned(tensor: Tensor, indices: tuple[Index, ...], axes: tuple[Index, ...]
 
 def _sum(total: Contraction, axes: tuple[Index, ...], values: Values, like: Tensor) -> Tensor:
     body, dummies = total.open()
-    inside = _value(body, (*axes, *dummies), values, like)
+    inside = value(body, (*axes, *dummies), values, like)
     lengths = [values[d.size.name] for d in dummies]
     full = inside.expand([*inside.shape[: len(axes)], *lengths])
     return full.sum(tuple(range(len(axes), len(axes) + len(dummies))))

@@ -145,7 +145,7 @@ def used_steps(steps: tuple[Step, ...]) -> Iterator[Step]:
 
 @pytest.mark.parametrize("op", every_op(), ids=name_of)
 def test_what_a_derivation_uses_is_true(op: Op) -> None:
-    for identity in derived(op.name).identities:
+    for identity in derived(op.name).used:
         assert not false(op, identity.left, identity.right)
         for step in used_steps(identity.steps):
             assert not false(op, step.before, step.after), step.law
@@ -239,6 +239,6 @@ def test_a_sum_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_beyond_the_bound_nothing_is_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(identities, "_MOST_SUMS", 1)
     found = derive.differentiate(named("group_norm"))
-    assert {i.right for i in found.identities} <= {0}
+    assert {i.right for i in found.used} <= {0}
     for stage in found.stages:
         assert stage.closed is not None

@@ -1,0 +1,24 @@
+"""Theorems: what the equations of an op imply about its sums and about its gradients."""
+
+from __future__ import annotations
+
+from derive.derivation import Derivation
+from derive.notation.nodes import free_indices
+from derive.simplify.identities import Identity
+from derive.simplify.matching import match
+from derive.theorems.relations import relations
+from derive.theorems.statistics import statistics
+
+
+def theorems(derivation: Derivation) -> tuple[Identity, ...]:
+    """The identities that the derivation used, then other sums, then relations of gradients."""
+    found: list[Identity] = []
+    for identity in (*derivation.used, *statistics(derivation.op), *relations(derivation)):
+        if not any(_same(identity, known) for known in found):
+            found.append(identity)
+    return tuple(found)
+
+
+def _same(one: Identity, other: Identity) -> bool:
+    """Do two left sides differ in nothing but their letters?"""
+    return match(one.left, free_indices(one.left), other.left) is not None

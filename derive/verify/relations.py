@@ -1,0 +1,55 @@
+"""Do results obey the relations among the gradients of an op? No reference is needed for that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from derive.derivation import Derivation, total_gradient
+from derive.notation.nodes import Component, free_indices
+from derive.notation.op import gradient
+from derive.simplify.identities import Identity
+from derive.verify.reference import evaluated, value
+
+
+def related(derivation: Derivation) -> list[Identity]:
+    """The identities that speak of gradients."""
+    return [i for i in derivation.identities if i.reason]
+
+
+def worst_violation(
+    derivation: Derivation,
+    inputs: Sequence[Tensor],
+    cotangents: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+) -> tuple[float, str]:
+    """|left - right| of the relation that is off most, beside the size of its terms; and which."""
+    op = derivation.op
+    values: dict[str, Any] = evaluated(op, *inputs)
+    named: list[tuple[Component, Tensor]] = [
+        *((gradient(c), t) for c, t in zip(op.outputs, cotangents, strict=True)),
+        *((total_gradient(op, c), t) for c, t in zip(op.inputs, gradients, strict=True)),
+    ]
+    values |= {component.tensor.name: tensor for component, tensor in named}
+    least = max(map(_largest, cotangents), default=0.0)
+    found = [(_violation(i, values, inputs[0], least), i.reason) for i in related(derivation)]
+    return max(found, default=(0.0, ""))
+
+
+def _violation(identity: Identity, values: Mapping[str, Any], like: Tensor, least: float) -> float:
+    """Where everything cancels, only rounding is left: `least` is what it is measured against."""
+    axes = tuple(free_indices(identity.left))
+    sides = (identity.left, identity.right)
+    left, right = (value(side, axes, values, like) for side in sides)
+    sizes = {n: v.abs() if isinstance(v, torch.Tensor) else v for n, v in values.items()}
+    scale = max(least, *(_largest(value(side, axes, sizes, like)) for side in sides))
+    off = _largest(left - right)
+    return off / scale if isfinite(off) and scale else off
+
+
+def _largest(tensor: Tensor) -> float:
+    return tensor.abs().max().item() if tensor.numel() else 0.0
