@@ -15,6 +15,7 @@ import click
 from derive import __version__, report
 from derive.errors import DeriveError, reason
 
+FORMS = ("chain", "closed", "factored")
 GOOD, WRONG, USAGE, BUG, INTERRUPTED = 0, 1, 2, 3, 130
 
 T = TypeVar("T")
@@ -132,15 +133,22 @@ def list_ops(ctx: click.Context, ops: Sequence[str]) -> None:
     click.echo(report.table(("op", "title", "class", "backends"), overview(ops), ctx.color))
 
 
+_form = click.option(
+    "--form", type=click.Choice(FORMS), default="closed", show_default=True,
+    help="Gradients as computed, put together, or with names for what recurs.",
+)  # fmt: skip
+
+
 @cli.command()
 @_op
 @click.option("--wrt", metavar="INPUT", help="Only the gradient of this input.")
 @click.option("--trace", is_flag=True, help="Every step, with the law it follows from.")
-def show(op: str, wrt: str | None, trace: bool) -> None:
-    """Show an op's equations and gradients."""
+@_form
+def show(op: str, wrt: str | None, trace: bool, form: str) -> None:
+    """Show an op's equations and gradients, what they cost, and theorems about them."""
     from derive.commands import derivations
 
-    click.echo("\n\n".join(d.show(wrt=wrt, trace=trace) for d in derivations(op)))
+    click.echo("\n\n".join(d.show(wrt=wrt, trace=trace, form=form) for d in derivations(op)))
 
 
 @cli.command()
@@ -150,12 +158,13 @@ def show(op: str, wrt: str | None, trace: bool) -> None:
     show_default=True, help="Which part of the derivation.",
 )  # fmt: skip
 @click.option("--standalone", is_flag=True, help="A document that compiles by itself.")
+@_form
 @click.option("-o", "file", type=click.File("w", "utf-8", lazy=True), default="-", metavar="FILE")
-def latex(op: str, part: str, standalone: bool, file: IO[str]) -> None:
+def latex(op: str, part: str, standalone: bool, form: str, file: IO[str]) -> None:
     """Print the derivation as LaTeX."""
     from derive.commands import derivations
 
-    texts = [d.latex(part=part, standalone=standalone) for d in derivations(op)]
+    texts = [d.latex(part=part, standalone=standalone, form=form) for d in derivations(op)]
     click.echo("\n".join(texts).rstrip("\n"), file=file)
 
 

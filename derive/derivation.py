@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from sympy import Add, Expr, Mul, S
 
@@ -28,6 +29,9 @@ from derive.rewrite import Chain, Step, everywhere, keeping_shape
 from derive.simplify.collect import COLLECT
 from derive.simplify.identities import Identities, Identity, outer_sums
 from derive.simplify.laws import COLLECTING, CONTRACTING
+
+if TYPE_CHECKING:
+    from derive.forms import Form
 
 _MOST_ROUNDS = 1000
 _FEW_ROUNDS = 4  # for an intermediate: enough to see what cancels
@@ -89,17 +93,23 @@ class Derivation:
 
         return theorems(self)
 
-    def latex(self, part: str = "all", standalone: bool = False) -> str:
-        """The derivation as LaTeX: `forward`, `steps`, `result` or `all`."""
+    def form(self, wrt: str, name: str = "closed") -> Form:
+        """The gradient of a tensor as its `chain`, `closed` or `factored`, and what that costs."""
+        from derive.forms import form
+
+        return form(self, wrt, name)
+
+    def latex(self, part: str = "all", standalone: bool = False, form: str = "closed") -> str:
+        """The derivation as LaTeX: `forward`, `steps`, `result` or `all`, the result in a form."""
         from derive.emit.document import latex
 
-        return latex(self, part, standalone)
+        return latex(self, part, standalone, form)
 
-    def show(self, wrt: str | None = None, trace: bool = False) -> str:
-        """The derivation as text for a terminal."""
+    def show(self, wrt: str | None = None, trace: bool = False, form: str = "closed") -> str:
+        """The derivation as text for a terminal, its result in a form."""
         from derive.emit.document import text
 
-        return text(self, wrt, trace)
+        return text(self, wrt, trace, form)
 
 
 def differentiate(op: Op) -> Derivation:

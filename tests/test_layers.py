@@ -20,7 +20,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("rewrite",),
     ("calculus", "simplify"),
     ("derivation",),
-    ("higher", "plan"),
+    ("higher", "plan", "forms"),
     ("config",),
     ("catalogue",),
     ("emit",),
@@ -35,6 +35,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
 # The exceptions, each inside a function: a convenience that a user calls, not what a room rests on.
 UPWARD = {
     ("derivation", "emit"),  # `Derivation.latex()` and `.show()`
+    ("derivation", "forms"),  # `Derivation.form()`
     ("derivation", "theorems"),  # `Derivation.identities`
 }
 RANK = {room: rank for rank, row in enumerate(ROWS) for room in row}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sympy import Expr
@@ -12,11 +12,12 @@ from derive.derivation import Derivation, total_gradient
 from derive.emit.environment import render
 from derive.emit.narrative import Passage, Section, narrative
 from derive.errors import DeriveError
+from derive.forms import FORMS, form, polynomial_text, together
 from derive.notation.latex import component_latex, name_latex, to_latex
 from derive.notation.nodes import Component, Partial, free_indices
-from derive.notation.op import Op
+from derive.notation.op import Equation, Op
 from derive.notation.statement import statement_text
-from derive.notation.text import component_text, equation_text, to_text
+from derive.notation.text import component_text, to_text
 
 PARTS = ("all", "forward", "steps", "result")
 
@@ -54,10 +55,12 @@ class Chapter:
     displays: tuple[Display, ...]
 
 
-def latex(derivation: Derivation, part: str = "all", standalone: bool = False) -> str:
-    """`part` of the derivation; a whole document if `standalone`."""
-    if part not in PARTS:
-        raise DeriveError(f'no part "{part}"; there are {", ".join(PARTS)}')
+def latex(
+    derivation: Derivation, part: str = "all", standalone: bool = False, form: str = "closed"
+) -> str:
+    """`part` of the derivation, its result in one of FORMS; a whole document if `standalone`."""
+    _one_of("part", part, PARTS)
+    _one_of("form", form, FORMS)
     op = derivation.op
     return render(
         "latex/op.tex.jinja",
@@ -66,19 +69,23 @@ def latex(derivation: Derivation, part: str = "all", standalone: bool = False) -
         shown={p: part in ("all", p) for p in PARTS},
         equations=[_equation(op, e.target, e.expr) for e in op.equations],
         chapters=[_chapter(op, s) for s in narrative(derivation)],
-        results=[_result(derivation, c) for c in op.inputs],
+        results=[_equation(op, e.target, e.expr) for e in _results(derivation, form)],
     )
+
+
+def _one_of(what: str, word: str, words: Sequence[str]) -> None:
+    if word not in words:
+        raise DeriveError(f'no {what} "{word}"; there are {", ".join(words)}')
+
+
+def _results(derivation: Derivation, name: str, wrt: str | None = None) -> list[Equation]:
+    """The gradients of the inputs, or of one tensor, in a form; what they share stands once."""
+    shown = [c.tensor.name for c in derivation.op.inputs] if wrt is None else [wrt]
+    return together(derivation, shown, name)
 
 
 def _equation(op: Op, target: Component, expr: Expr) -> Row:
     return Row(component_latex(target), to_latex(expr, target.indices, op.letters), "")
-
-
-def _result(derivation: Derivation, declared: Component) -> Row:
-    op = derivation.op
-    stage = derivation.stage[declared.tensor.name]
-    gradient = total_gradient(op, stage.component)
-    return _equation(op, gradient, stage.closed)
 
 
 def _chapter(op: Op, section: Section) -> Chapter:
@@ -127,8 +134,11 @@ def _escaped(text: str) -> str:
 # -- for a terminal ----------------------------------------------------------------------------
 
 
-def text(derivation: Derivation, wrt: str | None = None, trace: bool = False) -> str:
-    """Equations, gradients and, with `trace`, every step with its law."""
+def text(
+    derivation: Derivation, wrt: str | None = None, trace: bool = False, form: str = "closed"
+) -> str:
+    """Equations, gradients in a form and, with `trace`, every step with its law."""
+    _one_of("form", form, FORMS)
     op = derivation.op
     if wrt is not None and wrt not in op.tensors:
         raise DeriveError(f'{op.name} has no tensor "{wrt}"; it has {", ".join(op.tensors)}')
@@ -137,13 +147,10 @@ def text(derivation: Derivation, wrt: str | None = None, trace: bool = False) ->
         (component_text(e.target), to_text(e.expr, e.target.indices, op.letters))
         for e in op.equations
     )
-    shown = [c.tensor.name for c in op.inputs] if wrt is None else [wrt]
-    lines += ["", "gradients", *(f"  {_gradient(derivation, name)}" for name in shown)]
-    lines += (
-        ["", "as computed", *(f"  {_computed(derivation, s)}" for s in derivation.chain)]
-        if wrt is None
-        else []
-    )
+    lines += ["", "gradients", *(f"  {e.text}" for e in _results(derivation, form, wrt))]
+    if wrt is None and form != "chain":
+        lines += ["", "as computed", *(f"  {e.text}" for e in _results(derivation, "chain"))]
+    lines += ["", "operations", *_operations(derivation, wrt)]
     if wrt is None and derivation.identities:
         lines += ["", "theorems", *_theorems(derivation)]
     if trace:
@@ -168,18 +175,16 @@ def _theorems(derivation: Derivation) -> Iterable[str]:
     return [f"  {equation.ljust(width)}  # {reason}" for equation, reason in shown]
 
 
-def _gradient(derivation: Derivation, name: str) -> str:
-    stage = derivation.stage[name]
-    return equation_text(
-        total_gradient(derivation.op, stage.component), stage.closed, derivation.op.letters
-    )
-
-
-def _computed(derivation: Derivation, name: str) -> str:
-    stage = derivation.stage[name]
-    return equation_text(
-        total_gradient(derivation.op, stage.component), stage.computed, derivation.op.letters
-    )
+def _operations(derivation: Derivation, wrt: str | None) -> list[str]:
+    """What each form of a gradient costs; one figure, if it is the same for all."""
+    lines = []
+    for name in [c.tensor.name for c in derivation.op.inputs] if wrt is None else [wrt]:
+        costs = {f: polynomial_text(form(derivation, name, f).operations) for f in FORMS}
+        gradient = total_gradient(derivation.op, derivation.stage[name].component)
+        shown = ", ".join(f"{f} {cost}" for f, cost in costs.items())
+        equal = len(set(costs.values())) == 1
+        lines.append(f"  {gradient.tensor.name}: {costs['chain'] if equal else shown}")
+    return lines
 
 
 def _passage_lines(op: Op, passage: Passage) -> Iterable[str]:

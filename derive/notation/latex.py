@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from sympy import Expr, KroneckerDelta, Rational, S, Symbol
@@ -32,8 +33,15 @@ def to_latex(expr: Expr, free: Sequence[Index], letters: Sequence[Index]) -> str
     return sum_latex(explicit(expr, free, letters))
 
 
+_ACCENTS = re.compile(r"(.+)_(hat|dot)(\d*)")
+
+
 def name_latex(name: str) -> str:
     """A name: Greek letters as such, one letter in italics, `w_in` as a word with a subscript."""
+    if accented := _ACCENTS.fullmatch(name):
+        inner, accent, number = accented.groups()
+        shown = rf"\{accent}{{{name_latex(inner)}}}"
+        return f"{shown}_{{\\mathrm{{{number}}}}}" if number else shown
     stem, _, below = name.partition("_")
     stem = _ALIASES.get(stem, stem)
     shown = f"\\{stem}" if stem in GREEK else stem if len(stem) == 1 else f"\\mathrm{{{stem}}}"
@@ -64,7 +72,7 @@ def _subscripted(name: str, indices: Sequence[Index]) -> str:
     if not indices:
         return name
     inside = " ".join(i.name for i in indices)
-    return f"{{{name}}}_{{{inside}}}" if "_" in name else f"{name}_{{{inside}}}"
+    return f"{{{name}}}_{{{inside}}}" if "_{" in name else f"{name}_{{{inside}}}"
 
 
 def sum_latex(written: Sum) -> str:

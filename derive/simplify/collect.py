@@ -44,7 +44,7 @@ def factored(expr: Expr) -> Expr:
         return expr
     pairs = [term.as_coeff_Mul() for term in expr.args]
     powers = [_powers(Mul.make_args(rest)) for _, rest in pairs]
-    shared, number = _meet(powers), _common_number([n for n, _ in pairs])
+    shared, number = meet(powers), common_number([n for n, _ in pairs])
     terms = (
         n / number * _product(_less(p, shared)) for (n, _), p in zip(pairs, powers, strict=True)
     )
@@ -60,11 +60,11 @@ def _dummies(term: Expr) -> tuple[Index, ...]:
 def _shared(dummies: tuple[Index, ...], terms: list[Expr]) -> Expr:
     fresh = tuple(fresh_index(d) for d in dummies)
     pieces = [_piece(t, dict(zip(dummies, fresh, strict=True))) for t in terms]
-    common = _meet([p.inside for p in pieces])
+    common = meet([p.inside for p in pieces])
     if len(terms) < 2 or not dummies or not holds_gradient(_product(common)):
         return Add(*terms)
-    sizes = _meet([p.sizes for p in pieces])
-    number = _common_number([p.number for p in pieces])
+    sizes = meet([p.sizes for p in pieces])
+    number = common_number([p.number for p in pieces])
     bracket = Add(
         *(
             Mul(
@@ -93,7 +93,7 @@ def _powers(factors: list[Expr] | tuple[Expr, ...]) -> Powers:
     return dict(f.as_base_exp() for f in factors if f != 1)
 
 
-def _meet(parts: list[Powers]) -> Powers:
+def meet(parts: list[Powers]) -> Powers:
     """What divides all: the smaller power where all powers have one sign."""
     shared: Powers = {}
     for base in parts[0]:
@@ -117,7 +117,7 @@ def _product(powers: Powers) -> Expr:
     return Mul(*(Pow(b, e) for b, e in ordered))
 
 
-def _common_number(numbers: list[Expr]) -> Expr:
+def common_number(numbers: list[Expr]) -> Expr:
     """The size that all terms have, and their sign if they have one."""
     sign = S.NegativeOne if all(n.is_negative for n in numbers) else S.One
     sizes = {abs(n) for n in numbers}
