@@ -248,7 +248,10 @@ def outer_sums(expr: Expr) -> list[Contraction]:
 
 
 def _sum_fold(equation: Equation) -> Fold | None:
-    """From t = c Σ + rest: Σ = (t - rest) / c, if the sum carries all letters of t."""
+    """From t = c Σ + rest: Σ = (t - rest) / c, if the sum carries all letters of t.
+
+    c divides: it may hold numbers, sizes and divisors, but no tensor that could be zero.
+    """
     try:
         terms = Add.make_args(normal(equation.expr))
     except TooLarge:
@@ -258,13 +261,18 @@ def _sum_fold(equation: Equation) -> Fold | None:
         return None
     sums = [f for f in Mul.make_args(summed[0]) if isinstance(f, Contraction)]
     rest = Mul(*(f for f in Mul.make_args(summed[0]) if not isinstance(f, Contraction)))
-    if len(sums) != 1 or outer_sums(rest):
+    if len(sums) != 1 or outer_sums(rest) or any(map(_may_be_zero, Mul.make_args(rest))):
         return None
     value = (equation.target - Add(*(t for t in terms if t is not summed[0]))) / rest
     letters = tuple(free_indices(sums[0]))
     if not set(equation.target.indices) <= set(letters):
         return None
     return Fold(sums[0], letters, value, equation.name)
+
+
+def _may_be_zero(factor: Expr) -> bool:
+    base, exponent = factor.as_base_exp()
+    return bool(base.atoms(Component)) and not exponent.is_negative
 
 
 def _power_of(fold: Fold, expr: Expr) -> Expr | None:

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import Any
 from unittest.mock import patch
@@ -14,12 +15,15 @@ import torch
 from torch import Tensor
 from torch.autograd.gradcheck import GradcheckError, gradcheck
 
+from derive.derivation import Derivation, differentiate
 from derive.emit.module import build
 from derive.errors import DeriveError
 from derive.notation.nodes import Component
 from derive.notation.op import Op
 from derive.plan.roles import roles
+from derive.verify.exact import exact as compare_exactly
 from derive.verify.reference import composed
+from derive.verify.relations import related, worst_violation
 
 SIZES = (5, 7, 4, 3, 6, 2)  # lengths of the indices, distinct, so that a swapped axis shows
 SMALL = (3, 4, 5, 3, 4, 2)  # for gradcheck
@@ -87,6 +91,8 @@ def _applies(name: str, op: Op, module: ModuleType) -> bool:
     """Some checks need a leading row axis, or kernels that walk tiles."""
     if name in ("leading axes", "no rows"):
         return roles(op).leading is not None
+    if name == "its own relations":
+        return bool(related(_derivation(op)))
     return name != "rows in tiles" or hasattr(module, "_TILE")
 
 
@@ -270,6 +276,27 @@ def _gradcheck(op: Op, module: ModuleType, sample: Sample) -> Verdict:
     return 0.0, 1e-7, ""
 
 
+def _own_relations(op: Op, module: ModuleType, sample: Sample) -> Verdict:
+    """What the symmetries of the op say about its gradients, with no reference at all."""
+    derivation = _derivation(op)
+    gradients = _gradients(getattr(module, op.name), sample)
+    worst, reason = worst_violation(derivation, sample.inputs, sample.cotangents, gradients)
+    count = len(related(derivation))
+    return worst, EXACT, f"{count} relations" + (f", worst for {reason}" if worst > EXACT else "")
+
+
+@cache
+def _derivation(op: Op) -> Derivation:
+    return differentiate(op)
+
+
+def _by_dual_numbers(op: Op, module: ModuleType, sample: Sample) -> Verdict:
+    """The formulas that the module computes: each component equal, or not."""
+    del module, sample  # it is about what is derived, at exact inputs of its own
+    report = compare_exactly(op, _derivation(op))
+    return 0.0 if report.mismatch is None else math.inf, 0.0, str(report)
+
+
 Check = Callable[[Op, ModuleType, Sample], Verdict]
 CHECKS: tuple[tuple[str, Check], ...] = (
     ("fp64 against autograd", _against_autograd),
@@ -280,4 +307,6 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("leading axes", _leading_axes),
     ("no rows", _no_rows),
     ("gradcheck", _gradcheck),
+    ("its own relations", _own_relations),
+    ("exact, by dual numbers", _by_dual_numbers),
 )

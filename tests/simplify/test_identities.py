@@ -242,3 +242,20 @@ def test_beyond_the_bound_nothing_is_claimed(monkeypatch: pytest.MonkeyPatch) ->
     assert {i.right for i in found.used} <= {0}
     for stage in found.stages:
         assert stage.closed is not None
+
+
+ZEROS = [
+    "op scaled(x[b,h], w[h], alpha) -> y[b,h]\ns[b] = alpha*(1[h]*x[b,h])\ny[b,h] = w[h]*s[b]\n",
+    (
+        "op gated(x[b,h], g[b]) -> y[b]\nr[b] = relu(g[b])\ns[b] = r[b]*(1[h]*x[b,h])\n"
+        "y[b] = s[b]*exp(1[h]*x[b,h]*r[b]^2)\n"
+    ),
+]
+
+
+@pytest.mark.parametrize("text", ZEROS)
+def test_no_identity_divides_by_what_may_be_zero(text: str) -> None:
+    (op,) = derive.parse(text)
+    derivation = derive.differentiate(op)
+    for expr in (*derivation.gradients.values(), *derivation.chain.values()):
+        assert not any(p.exp.is_negative for p in expr.atoms(Pow) if p.base.atoms(Component))

@@ -1,0 +1,253 @@
+"""Every gradient of a derivation, exactly: no floating point, so no error hides below a tolerance.
+
+An op is run forward once, on random rational inputs, with dual numbers: each component t_P carries
+an ε of its own, so that the ε's of ⟨outputs, cotangents⟩ are ∂l/∂t_P, for inputs and intermediates
+alike (Wengert 1964; Griewank, Walther, Evaluating Derivatives, 2008, chapter 3). The derived closed
+forms and the chain of computed gradients must give the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from itertools import islice, product
+from math import prod
+from random import Random
+from typing import TypeAlias
+
+import mpmath
+from sympy import Expr, Pow
+
+from derive.derivation import Derivation, Stage, differentiate, total_gradient
+from derive.notation.evaluate import Evaluator
+from derive.notation.nodes import Component, Contraction, Scalar, Size
+from derive.notation.op import Op, gradient
+from derive.verify.algebraic import Exact, Intractable, bounded, real, sign
+from derive.verify.numbers import Dual, DualNumbers, ExactNumbers, Seed, chained
+
+Place: TypeAlias = tuple[int, ...]
+Drawing: TypeAlias = Callable[[Random, int], list[Fraction]]  # so many numbers
+
+_LENGTHS = ((3, 4, 5), (3, 4), (2, 3, 4), (2, 3), (2,))  # of the indices: the first that are cheap
+_CHEAP = 20_000  # nodes of expressions to be evaluated
+_TRIALS = 4  # of each kind of draw
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """A component of a gradient that is derived wrong; None where what is derived has no value."""
+
+    component: str
+    form: str
+    derived: Exact | None
+    wanted: Exact
+
+    def __str__(self) -> str:
+        wanted = mpmath.nstr(real(self.wanted), 6)
+        if self.derived is None:
+            return f"{self.component}, {self.form}: no value, not {wanted}"
+        off = mpmath.nstr(real(self.derived - self.wanted), 6)
+        return f"{self.component}, {self.form}: off by {off} of {wanted}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """How many components of gradients are right, before the first that is not."""
+
+    components: int
+    mismatch: Mismatch | None = None
+
+    def __str__(self) -> str:
+        if self.mismatch is not None:
+            return str(self.mismatch)
+        return f"{self.components} components" if self.components else "not decided"
+
+
+def exact(op: Op, derivation: Derivation | None = None, seed: int = 0) -> Report:
+    """Compare every component of every gradient, at each kind of draw if that is quick.
+
+    No component and no mismatch: the op has no value at any draw, or exact numbers do not suffice.
+    """
+    derivation = derivation or differentiate(op)
+    sizes = _sizes(derivation)
+    draws = max(1, _CHEAP // _cost(derivation, sizes))
+    report = Report(0)
+    for report in islice(_reports(derivation, sizes, seed), draws):
+        if report.mismatch is not None:
+            break
+    return report
+
+
+def _reports(derivation: Derivation, sizes: Mapping[Size, int], seed: int) -> Iterator[Report]:
+    """For each kind of draw, the first at which the op has a value."""
+    for kind, drawing in enumerate(_DRAWINGS):
+        for trial in range(_TRIALS):
+            random = Random(f"{seed} {kind} {trial}")  # noqa: S311  # numbers to compute with, no secret
+            scalars = _scalars(derivation.op, random if trial % 2 == 0 else None)
+            try:
+                report = _Trial(derivation, sizes, scalars, random).run(drawing)
+            except ArithmeticError:
+                continue
+            except Intractable:
+                return
+            yield report
+            break
+
+
+# -- what is drawn --------------------------------------------------------------------------------
+
+
+def _positive(random: Random, count: int) -> list[Fraction]:
+    return [Fraction(random.randint(1, 9), random.randint(1, 3)) for _ in range(count)]
+
+
+def _signed(random: Random, count: int) -> list[Fraction]:
+    """Of two and more, some are positive and some negative."""
+    signs = random.sample([1, -1] * (count // 2 + 1), k=count)
+    return [s * n for s, n in zip(signs, _positive(random, count), strict=True)]
+
+
+def _sparse(random: Random, count: int, first: int = 0) -> list[Fraction]:
+    """One in three is zero: no gradient may divide by what the op does not divide by."""
+    return [n * (k % 3 != first) for k, n in enumerate(_signed(random, count))]
+
+
+_DRAWINGS: tuple[Drawing, ...] = (
+    _signed,
+    _sparse,
+    partial(_sparse, first=1),  # for an op that divides by a scalar
+    _positive,  # for roots and logarithms
+    lambda random, count: [1 / (1 + n) for n in _positive(random, count)],
+    lambda random, count: [1 + n for n in _positive(random, count)],
+)
+
+
+def _scalars(op: Op, random: Random | None) -> dict[Scalar, Fraction]:
+    """Random numbers, so that an ε counts; in exponents, or without `random`, the defaults."""
+    exponents = [power.exp for e in op.equations for power in e.expr.atoms(Pow)]
+    kept = {scalar for exponent in exponents for scalar in exponent.atoms(Scalar)}
+    return {
+        p.symbol: p.default
+        if random is None or p.symbol in kept
+        else Fraction(random.randint(1, 9), 7) * (sign(p.default) or 1)
+        for p in op.parameters
+    }
+
+
+def _sizes(derivation: Derivation) -> dict[Size, int]:
+    """The first lengths with which there is little to evaluate, else the last."""
+    names = list(dict.fromkeys(i.size for i in derivation.op.letters))
+    choices = ({s: n[k % len(n)] for k, s in enumerate(names)} for n in _LENGTHS)
+    return next((c for c in choices if _cost(derivation, c) <= _CHEAP), dict.fromkeys(names, 2))
+
+
+def _cost(derivation: Derivation, sizes: Mapping[Size, int]) -> int:
+    """How many nodes of expressions are evaluated."""
+    pairs = [(e.target, e.expr) for e in derivation.op.equations]
+    pairs += [(s.component, expr) for s in derivation.stages for expr in (s.closed, s.computed)]
+    return sum(prod(sizes[i.size] for i in c.indices) * _nodes(expr, sizes) for c, expr in pairs)
+
+
+def _nodes(expr: Expr, sizes: Mapping[Size, int]) -> int:
+    if isinstance(expr, Contraction):
+        return prod(sizes[d.size] for d in expr.dummies) * _nodes(expr.body, sizes)
+    return 1 if isinstance(expr, Component) else 1 + sum(_nodes(a, sizes) for a in expr.args)
+
+
+# -- one draw -------------------------------------------------------------------------------------
+
+
+class _Trial:
+    """Inputs and cotangents, the values that follow from them, and the gradients derived."""
+
+    def __init__(
+        self,
+        derivation: Derivation,
+        sizes: Mapping[Size, int],
+        scalars: Mapping[Scalar, Fraction],
+        random: Random,
+    ) -> None:
+        self.op, self.stages, self.sizes, self.random = (
+            derivation.op,
+            derivation.stages,
+            sizes,
+            random,
+        )
+        self.chain = {total_gradient(self.op, s.component).tensor: s for s in self.stages}
+        self.given: dict[Seed, Exact] = {}
+        self.duals: dict[Seed, Dual] = {}
+        self.gradients: dict[Seed, Exact] = {}
+        numbers = ExactNumbers(random)
+        constants = {scalar: Dual(value, {}) for scalar, value in scalars.items()}
+        self.forward = Evaluator(sizes, constants, self._dual, DualNumbers(numbers))
+        self.backward = Evaluator(sizes, scalars, self._value, numbers)
+
+    def run(self, drawing: Drawing) -> Report:
+        """Compare both forms of every gradient; ArithmeticError where the op has no value."""
+        for component in self.op.inputs:
+            self._draw(component, drawing)
+        for component in self.op.outputs:
+            self._draw(gradient(component), _signed)
+        slopes = self._loss().slopes
+        seeds = [(s, seed) for s in self.stages for seed in self._seeds(s.component)]
+        for count, (stage, seed) in enumerate(seeds):
+            found = self._mismatch(stage, seed[1], slopes.get(seed, Fraction(0)))
+            if found is not None:
+                return Report(count, found)
+        return Report(len(seeds))
+
+    def _seeds(self, component: Component) -> Iterator[Seed]:
+        ranges = (range(self.sizes[i.size]) for i in component.indices)
+        return ((component.tensor, place) for place in product(*ranges))
+
+    def _draw(self, component: Component, drawing: Drawing) -> None:
+        seeds = list(self._seeds(component))
+        self.given |= zip(seeds, drawing(self.random, len(seeds)), strict=True)
+
+    def _loss(self) -> Dual:
+        """⟨outputs, cotangents⟩."""
+        ends = ((c, seed[1]) for c in self.op.outputs for seed in self._seeds(c))
+        pairs = ((self.given[gradient(c).tensor, at], self._dual(c, at)) for c, at in ends)
+        return chained(Fraction(0), pairs)
+
+    def _dual(self, component: Component, place: Place) -> Dual:
+        """A component, with an ε of its own added to it."""
+        seed = (component.tensor, place)
+        if seed not in self.duals:
+            equation = self.op.definitions.get(component.tensor)
+            if equation is None:
+                found = Dual(self.given[seed], {})
+            else:
+                at = dict(zip(equation.target.indices, place, strict=True))
+                found = self.forward.value(equation.expr, at)
+            self.duals[seed] = Dual(bounded(found.value), {**found.slopes, seed: Fraction(1)})
+        return self.duals[seed]
+
+    def _value(self, component: Component, place: Place) -> Exact:
+        """What a derived expression finds: a cotangent, a gradient computed before, a value."""
+        seed = (component.tensor, place)
+        if seed in self.given:
+            return self.given[seed]
+        if component.tensor not in self.chain:
+            return self._dual(component, place).value
+        if seed not in self.gradients:
+            stage = self.chain[component.tensor]
+            self.gradients[seed] = self._derived(stage, stage.computed, place)
+        return self.gradients[seed]
+
+    def _derived(self, stage: Stage, expr: Expr, place: Place) -> Exact:
+        at = dict(zip(stage.component.indices, place, strict=True))
+        return bounded(self.backward.value(expr, at))
+
+    def _mismatch(self, stage: Stage, place: Place, wanted: Exact) -> Mismatch | None:
+        where = f"d{stage.name}[{','.join(map(str, place))}]"
+        for form, expr in (("closed form", stage.closed), ("chain", stage.computed)):
+            try:
+                derived = self._derived(stage, expr, place)
+            except ArithmeticError:
+                return Mismatch(where, form, None, wanted)
+            if derived != wanted:
+                return Mismatch(where, form, derived, wanted)
+        return None
