@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from derive.emit.module import build
-from derive.verify.run import error
+from derive.verify.sample import error
 from tests.samples import named
 
 torch.set_num_threads(1)

@@ -8,7 +8,7 @@ from derive.derivation import differentiate
 from derive.higher import backward, jvp
 from derive.notation.op import Op
 from derive.verify.reference import composed
-from derive.verify.run import SIZES, Sample, draw, error
+from derive.verify.sample import SIZES, Sample, draw, error
 from tests.samples import every_op
 
 # torch.func.jvp scripts its decompositions, which torch itself has deprecated

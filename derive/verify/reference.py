@@ -6,7 +6,8 @@ sums are taken over whole axes. Slow, plain, and differentiable by autograd.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from derive.notation.functions import Elementwise
 from derive.notation.nodes import Component, Contraction, Index, Scalar, Size
-from derive.notation.op import Op
+from derive.notation.op import Equation, Op
 
 Values = Mapping[str, Any]
 
@@ -38,6 +39,18 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
 }
 
 
+@dataclass(frozen=True)
+class Numbers:
+    """What operations do: functions by name, powers, and what becomes of each result."""
+
+    functions: Mapping[str, Callable[..., Tensor]]
+    power: Callable[[Tensor, float], Tensor]
+    rounded: Callable[[Tensor], Tensor]
+
+
+REAL = Numbers(FUNCTIONS, torch.pow, lambda result: result)
+
+
 def composed(op: Op) -> Callable[..., tuple[Tensor, ...]]:
     """The outputs of the op as a function of its inputs and scalars."""
 
@@ -50,36 +63,63 @@ def composed(op: Op) -> Callable[..., tuple[Tensor, ...]]:
 
 def evaluated(op: Op, *inputs: Tensor, **scalars: float) -> dict[str, Any]:
     """Every tensor, size and scalar of the op by its name."""
+    return evaluate(op, op.equations, inputs, scalars)
+
+
+def evaluate(
+    op: Op,
+    equations: Iterable[Equation],
+    inputs: Sequence[Tensor],
+    scalars: Mapping[str, float],
+    numbers: Numbers = REAL,
+) -> dict[str, Any]:
+    """Inputs, sizes and scalars by their names, and what the equations define."""
     values: dict[str, Any] = {p.symbol.name: float(p.default) for p in op.parameters}
-    values |= scalars
+    values |= dict(scalars)
     for declared, tensor in zip(op.inputs, inputs, strict=True):
         values[declared.tensor.name] = tensor
         values |= {i.size.name: n for i, n in zip(declared.indices, tensor.shape, strict=True)}
-    for equation in op.equations:
+    for equation in equations:
         axes = equation.target.indices
         shape = [values[i.size.name] for i in axes]
-        values[equation.name] = value(equation.expr, axes, values, inputs[0]).expand(shape)
+        values[equation.name] = value(equation.expr, axes, values, inputs[0], numbers).expand(shape)
     return values
 
 
-def value(expr: Expr, axes: tuple[Index, ...], values: Values, like: Tensor) -> Tensor:
+def value(
+    expr: Expr,
+    axes: tuple[Index, ...],
+    values: Values,
+    like: Tensor,
+    numbers: Numbers = REAL,
+) -> Tensor:
     """The expression over the given axes; an axis that it does not carry has length 1."""
     if isinstance(expr, Component):
         return _component(expr, axes, values)
-    if isinstance(expr, Contraction):
-        return _sum(expr, axes, values, like)
     if isinstance(expr, KroneckerDelta):
         eye = torch.eye(values[expr.args[0].size.name], dtype=like.dtype, device=like.device)
         return _aligned(eye, expr.args, axes)
     if isinstance(expr, (Size, Scalar)) or expr.is_number:
         number = values[expr.name] if isinstance(expr, (Size, Scalar)) else float(expr)
         return torch.full([1] * len(axes), number, dtype=like.dtype, device=like.device)
+    return numbers.rounded(_operation(expr, axes, values, like, numbers))
+
+
+def _operation(
+    expr: Expr,
+    axes: tuple[Index, ...],
+    values: Values,
+    like: Tensor,
+    numbers: Numbers,
+) -> Tensor:
+    if isinstance(expr, Contraction):
+        return _sum(expr, axes, values, like, numbers)
     if isinstance(expr, Pow) and not expr.exp.atoms(Component):
         exponent = float(expr.exp.xreplace({s: values[s.name] for s in expr.exp.atoms(Scalar)}))
-        return torch.pow(value(expr.base, axes, values, like), exponent)
-    parts = [value(a, axes, values, like) for a in expr.args]
+        return numbers.power(value(expr.base, axes, values, like, numbers), exponent)
+    parts = [value(a, axes, values, like, numbers) for a in expr.args]
     if isinstance(expr, Elementwise):
-        return FUNCTIONS[expr.row.name](*parts)
+        return numbers.functions[expr.row.name](*parts)
     if isinstance(expr, Add):
         return reduce(torch.add, parts)
     assert isinstance(expr, Mul), expr
@@ -103,9 +143,15 @@ def _aligned(tensor: Tensor, indices: tuple[Index, ...], axes: tuple[Index, ...]
     return tensor.permute(order).reshape([next(shape) if i in indices else 1 for i in axes])
 
 
-def _sum(total: Contraction, axes: tuple[Index, ...], values: Values, like: Tensor) -> Tensor:
+def _sum(
+    total: Contraction,
+    axes: tuple[Index, ...],
+    values: Values,
+    like: Tensor,
+    numbers: Numbers,
+) -> Tensor:
     body, dummies = total.open()
-    inside = value(body, (*axes, *dummies), values, like)
+    inside = value(body, (*axes, *dummies), values, like, numbers)
     lengths = [values[d.size.name] for d in dummies]
     full = inside.expand([*inside.shape[: len(axes)], *lengths])
     return full.sum(tuple(range(len(axes), len(axes) + len(dummies))))

@@ -14,6 +14,7 @@ from derive.notation.nodes import Component, free_indices
 from derive.notation.op import gradient
 from derive.simplify.identities import Identity
 from derive.verify.reference import evaluated, value
+from derive.verify.sample import Sample
 
 
 def related(derivation: Derivation) -> list[Identity]:
@@ -22,21 +23,20 @@ def related(derivation: Derivation) -> list[Identity]:
 
 
 def worst_violation(
-    derivation: Derivation,
-    inputs: Sequence[Tensor],
-    cotangents: Sequence[Tensor],
-    gradients: Sequence[Tensor],
+    derivation: Derivation, sample: Sample, gradients: Sequence[Tensor]
 ) -> tuple[float, str]:
     """|left - right| of the relation that is off most, beside the size of its terms; and which."""
     op = derivation.op
-    values: dict[str, Any] = evaluated(op, *inputs)
+    values: dict[str, Any] = evaluated(op, *sample.inputs, **sample.scalars)
     named: list[tuple[Component, Tensor]] = [
-        *((gradient(c), t) for c, t in zip(op.outputs, cotangents, strict=True)),
+        *((gradient(c), t) for c, t in zip(op.outputs, sample.cotangents, strict=True)),
         *((total_gradient(op, c), t) for c, t in zip(op.inputs, gradients, strict=True)),
     ]
     values |= {component.tensor.name: tensor for component, tensor in named}
-    least = max(map(_largest, cotangents), default=0.0)
-    found = [(_violation(i, values, inputs[0], least), i.reason) for i in related(derivation)]
+    least = max(map(_largest, sample.cotangents), default=0.0)
+    found = [
+        (_violation(i, values, sample.inputs[0], least), i.reason) for i in related(derivation)
+    ]
     return max(found, default=(0.0, ""))
 
 

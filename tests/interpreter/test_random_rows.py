@@ -13,7 +13,7 @@ import torch
 import derive
 from derive.plan.roles import kernel_class
 from derive.verify.reference import composed
-from derive.verify.run import SIZES, draw, error
+from derive.verify.sample import SIZES, draw, error
 
 SEEDS = range(24)
 FUNCTIONS = ("exp({})", "sin({})", "sigmoid({})", "({})^2", "sqrt(1 + ({})^2)", "1/(1 + ({})^2)")

@@ -8,7 +8,7 @@ import torch
 import derive
 from derive.plan.program import plan
 from derive.verify.reference import composed
-from derive.verify.run import draw, error
+from derive.verify.sample import draw, error
 from tests.samples import derived, named
 
 

@@ -16,7 +16,8 @@ from derive.errors import DeriveError
 from derive.notation.op import Op
 from derive.plan.roles import roles
 from derive.verify.reference import composed
-from derive.verify.run import Sample, draw, verify
+from derive.verify.run import verify
+from derive.verify.sample import Sample, draw
 from tests.running import EXACT, agree, function, listed, module, random, run
 from tests.samples import every_op, name_of, named
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from derive.verify.reference import composed
-from derive.verify.run import Sample, draw
+from derive.verify.sample import Sample, draw
 from tests.running import agree, function, module, random, run
 from tests.samples import named
 

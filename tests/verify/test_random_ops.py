@@ -17,7 +17,7 @@ from derive.notation.op import Op
 from derive.notation.text import to_text
 from derive.rewrite import keeping_shape
 from derive.verify.reference import composed
-from derive.verify.run import Sample, error
+from derive.verify.sample import Sample, error
 from tests.samples import World, different
 from tests.simplify.test_normal import FREE, SHAPES, WORLD_OP, Builder, Recipe, recipes
 

@@ -1,0 +1,72 @@
+"""Derivatives by a complex step: Im f(x + ih)/h is f'(x) to the last digit, nothing cancels.
+
+Squire, Trapp, Using complex variables to estimate derivatives of real functions, SIAM Review 1998.
+The equations of the op are evaluated as they stand; nothing of the derivation, and no autograd.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from derive.notation.op import Op
+from derive.verify.reference import FUNCTIONS, Numbers, evaluate
+from derive.verify.sample import Sample
+
+_STEP = 1e-40  # its square is nothing beside 1, and it is far from the smallest double
+_MOST = 200  # components that are tried
+
+
+def _power(base: Tensor, exponent: float) -> Tensor:
+    """Whole powers by products: the logarithm of a negative number has an argument of π."""
+    if exponent != int(exponent):
+        return torch.pow(base, exponent)
+    found = torch.ones_like(base)
+    for _ in range(abs(int(exponent))):
+        found = found * base
+    return found if exponent >= 0 else 1 / found
+
+
+def _erf(z: Tensor) -> Tensor:
+    slope = 2 / math.sqrt(math.pi) * torch.exp(-(z.real**2))
+    return torch.complex(torch.erf(z.real), slope * z.imag)
+
+
+def _abs(z: Tensor) -> Tensor:
+    return z * torch.sign(z.real)
+
+
+NUMBERS = Numbers(
+    FUNCTIONS
+    | {
+        "sigmoid": lambda z: 1 / (1 + torch.exp(-z)),
+        "softplus": lambda z: torch.log(1 + torch.exp(z)),
+        "erf": _erf,
+        "abs": _abs,
+        "sign": lambda z: torch.sign(z.real).to(z.dtype),
+        "relu": lambda z: torch.where(z.real > 0, z, 0),
+        "min": lambda a, b: (a + b - _abs(a - b)) / 2,
+        "max": lambda a, b: (a + b + _abs(a - b)) / 2,
+    },
+    _power,
+    lambda result: result,
+)
+
+
+def by_complex_step(op: Op, sample: Sample, seed: int = 0) -> Iterator[tuple[int, int, float]]:
+    """An input, a place in it, and the derivative of ⟨outputs, cotangents⟩ by it there."""
+    places = [(k, n) for k, t in enumerate(sample.inputs) for n in range(t.numel())]
+    random.Random(seed).shuffle(places)  # noqa: S311  # which components are tried is no secret
+    inputs = [t.to(torch.complex128) for t in sample.inputs]
+    for which, place in islice(places, _MOST):
+        stepped = [t.clone() for t in inputs]
+        stepped[which].view(-1)[place] += _STEP * 1j
+        values = evaluate(op, op.equations, stepped, sample.scalars, NUMBERS)
+        pairs = zip(op.outputs, sample.cotangents, strict=True)
+        total = sum((values[c.tensor.name] * dy).sum() for c, dy in pairs)
+        yield which, place, float(torch.as_tensor(total).imag) / _STEP

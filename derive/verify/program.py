@@ -1,0 +1,99 @@
+"""The derived program run as it stands, equation by equation, in fp64: outputs and gradients.
+
+It is slow and plain like the reference, but it computes the gradients that were derived, not those
+of autograd; so it can be disturbed, one term or every operation, to see what a check would notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from sympy import Add, Expr
+from torch import Tensor
+
+from derive.derivation import Derivation, total_gradient
+from derive.notation.nodes import Scalar
+from derive.notation.op import Equation, gradient
+from derive.verify.reference import REAL, Numbers, evaluate, value
+from derive.verify.sample import Sample
+
+
+@dataclass(frozen=True)
+class Place:
+    """One term of one equation of the program, or a scalar parameter."""
+
+    name: str
+    scalar: str | None = None
+    equation: int = 0
+    term: int = 0
+    parameters: frozenset[str] = frozenset()  # where the term is made of parameters alone
+
+
+@dataclass(frozen=True)
+class Program:
+    """Forward equations, then those of the gradients, in the order in which they are computed."""
+
+    derivation: Derivation
+    equations: tuple[Equation, ...]
+
+    @property
+    def places(self) -> Iterator[Place]:
+        """Every term, and every scalar parameter."""
+        for number, equation in enumerate(self.equations):
+            for k, term in enumerate(Add.make_args(equation.expr)):
+                if term != 0:
+                    yield _place(equation, number, k, term)
+        yield from (Place(p.symbol.name, p.symbol.name) for p in self.derivation.op.parameters)
+
+    def scaled(self, place: Place, factor: float) -> Program:
+        """The program with one term wrong by a factor."""
+        equations = list(self.equations)
+        old = equations[place.equation]
+        terms = list(Add.make_args(old.expr))
+        terms[place.term] = terms[place.term] * factor
+        equations[place.equation] = replace(old, expr=Add(*terms))
+        return replace(self, equations=tuple(equations))
+
+    def run(self, sample: Sample, numbers: Numbers = REAL) -> tuple[Tensor, ...]:
+        """Outputs and gradients of the inputs."""
+        op = self.derivation.op
+        values: dict[str, Any] = evaluate(op, (), sample.inputs, sample.scalars)
+        for output, cotangent in zip(op.outputs, sample.cotangents, strict=True):
+            values[gradient(output).tensor.name] = cotangent
+        for equation in self.equations:
+            axes = equation.target.indices
+            shape = [values[i.size.name] for i in axes]
+            found = value(equation.expr, axes, values, sample.inputs[0], numbers)
+            values[equation.name] = found.expand(shape)
+        stages = self.derivation.stage
+        wanted = [total_gradient(op, stages[c.tensor.name].component) for c in op.inputs]
+        return tuple(values[c.tensor.name] for c in (*op.outputs, *wanted))
+
+
+def _place(equation: Equation, number: int, k: int, term: Expr) -> Place:
+    name = f"term {k + 1} of {equation.name}"
+    scalars = frozenset(s.name for s in term.atoms(Scalar)) if term.is_Atom else frozenset()
+    return Place(name, None, number, k, scalars)
+
+
+def program(derivation: Derivation) -> Program:
+    """The program of a derivation."""
+    op = derivation.op
+    gradients = (
+        Equation(total_gradient(op, s.component), s.computed, "") for s in derivation.stages
+    )
+    return Program(derivation, (*op.equations, *gradients))
+
+
+def stochastic(unit: float, seed: int) -> Numbers:
+    """Each result off by a random part of a unit (Parker, Monte Carlo Arithmetic, 1997)."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def rounded(exact: Tensor) -> Tensor:
+        noise = torch.rand(exact.shape, generator=generator, dtype=exact.dtype) * 2 - 1
+        return exact * (1 + unit * noise)
+
+    return replace(REAL, rounded=rounded)

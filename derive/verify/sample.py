@@ -1,0 +1,127 @@
+"""Random inputs for checks, what autograd makes of them, and how far two results are apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from derive.errors import DeriveError
+from derive.notation.op import Op
+from derive.verify.reference import composed
+
+SIZES = (5, 7, 4, 3, 6, 2)  # lengths of the indices, distinct, so that a swapped axis shows
+SMALL = (3, 4, 5, 3, 4, 2)  # for what costs a run for each component
+
+Function = Callable[..., Any]
+_REACH = 16  # by how much results stay below the largest number of a type
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Inputs and cotangents of one draw, and values of scalars other than their defaults."""
+
+    inputs: tuple[Tensor, ...]
+    cotangents: tuple[Tensor, ...]
+    scalars: Mapping[str, float] = field(default_factory=dict)
+
+    def on(self, device: torch.device) -> Sample:
+        """The same numbers on another device."""
+        return self._each(lambda t: t.to(device))
+
+    def to(self, dtype: torch.dtype) -> Sample:
+        """The numbers rounded to another type."""
+        return self._each(lambda t: t.to(dtype))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Sample:
+        inputs, cotangents = tuple(map(change, self.inputs)), tuple(map(change, self.cotangents))
+        return replace(self, inputs=inputs, cotangents=cotangents)
+
+
+DRAWS: tuple[Callable[[Tensor], Tensor], ...] = (
+    lambda t: t,  # normal
+    lambda t: 0.5 + t.abs(),  # positive, for roots and logarithms
+    lambda t: 0.1 + 0.8 * torch.sigmoid(t),  # between 0 and 1
+    lambda t: 1.5 + t.abs(),
+)
+
+
+def draw(op: Op, sizes: Sequence[int], seed: int = 0, dtype: torch.dtype = torch.float64) -> Sample:
+    """Dense random inputs, in fp64, for which the op and its gradients are finite in a type."""
+    lengths = _lengths(op, sizes)
+    for shift in DRAWS:
+        generator = torch.Generator().manual_seed(seed)
+
+        def normal(shape: Sequence[int], generator: torch.Generator = generator) -> Tensor:
+            return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+        inputs = tuple(shift(normal([lengths[i.size.name] for i in c.indices])) for c in op.inputs)
+        found = outputs(composed(op), Sample(inputs, ()))
+        sample = Sample(inputs, tuple(normal(o.shape) for o in found))
+        if _fits(op, sample, dtype):
+            return sample
+    raise DeriveError(f"{op.name} is not finite on any of the inputs that were tried")
+
+
+def _fits(op: Op, sample: Sample, dtype: torch.dtype) -> bool:
+    """Is every result finite in fp64, and in fp32 well within the range of a shorter type?"""
+    if not all(t.isfinite().all() for t in results(composed(op), sample)):
+        return False
+    if dtype == torch.float64:
+        return True
+    found = results(composed(op), sample.to(torch.float32))
+    return all((t.abs() < torch.finfo(dtype).max / _REACH).all() for t in found)
+
+
+def _lengths(op: Op, sizes: Sequence[int]) -> dict[str, int]:
+    names = list(dict.fromkeys(i.size.name for i in op.letters))
+    return {name: sizes[k % len(sizes)] for k, name in enumerate(names)}
+
+
+def gradients(function: Function, sample: Sample) -> tuple[Tensor, ...]:
+    """The gradients of ⟨outputs, cotangents⟩ by autograd; zero for an input without influence."""
+    inputs = tuple(t.detach().clone().requires_grad_() for t in sample.inputs)
+    total = paired(function(*inputs, **sample.scalars), sample)
+    if not total.requires_grad:
+        return tuple(torch.zeros_like(t) for t in inputs)
+    return torch.autograd.grad(total, inputs, allow_unused=True, materialize_grads=True)
+
+
+def outputs(function: Function, sample: Sample) -> tuple[Tensor, ...]:
+    """The outputs, as a tuple even if there is one."""
+    with torch.no_grad():
+        found = function(*sample.inputs, **sample.scalars)
+    return found if isinstance(found, tuple) else (found,)
+
+
+def results(function: Function, sample: Sample) -> tuple[Tensor, ...]:
+    """Outputs and gradients."""
+    return (*outputs(function, sample), *gradients(function, sample))
+
+
+def paired(found: Any, sample: Sample) -> Tensor:
+    """⟨outputs, cotangents⟩."""
+    found = found if isinstance(found, tuple) else (found,)
+    pairs = zip(found, sample.cotangents, strict=True)
+    return torch.stack([(o * c).sum() for o, c in pairs]).sum()
+
+
+def error(got: Tensor, want: Tensor) -> float:
+    """max |got - want| / max |want|; absolute where nothing larger than 1e-12 is wanted."""
+    if got.shape != want.shape:
+        return float("inf")
+    if got.numel() == 0:
+        return 0.0
+    off = (got.double() - want.double()).abs().max().item()
+    scale = want.double().abs().max().item()
+    worst = off / scale if scale > 1e-12 else off
+    return float("inf") if math.isnan(worst) else worst
+
+
+def errors(got: Sequence[Tensor], want: Sequence[Tensor]) -> float:
+    """The worst error over tensors that belong together."""
+    return max((error(g, w) for g, w in zip(got, want, strict=True)), default=0.0)
