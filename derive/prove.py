@@ -2,13 +2,14 @@
 
 Gradients and Jacobians stand for what was derived. Definitions are put in one after the other,
 last first, until the two sides have one normal form. If they never do, both sides are computed at
-random points: a difference refutes; no difference leaves the equation undecided, and says so.
+random points: a difference refutes. Where there is none, all laws are tried; if they too end at no
+proof, the equation is undecided, and says so.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -36,7 +37,8 @@ from derive.notation.statement import Statement, read_equation
 from derive.notation.text import to_text
 from derive.rewrite import everywhere, keeping_shape
 from derive.simplify.identities import Identities, instantiate
-from derive.simplify.normal import TooLarge, is_zero, normal
+from derive.simplify.normal import TooLarge, normal
+from derive.simplify.zero import is_plainly_zero, is_zero_by_laws
 
 _DIGITS = 40
 _CLOSE = mpmath.mpf(10) ** -25
@@ -146,49 +148,61 @@ def prove_statement(derivation: Derivation, statement: Statement) -> Verdict:
 class _Prover:
     def __init__(self, op: Op, derivation: Derivation, statement: Statement) -> None:
         self.op, self.derivation, self.statement = op, derivation, statement
+        self.identities = Identities(op)
         self.left, self.right = self._derived(statement.lhs), self._derived(statement.rhs)
 
     def run(self) -> Verdict:
-        try:
-            steps = self._proof()
-        except TooLarge:
-            steps = None
-        if steps is not None:
-            return Proof(self.op, self.statement, tuple(steps))
-        return self._refute()
+        """A plain proof, or numbers that refute, or a proof by all laws of what they do not."""
+        plain = self._attempt(thorough=False)
+        if plain is not None:
+            return plain
+        found = self._refute()
+        return found if isinstance(found, Refutation) else self._attempt(thorough=True) or found
 
     # -- proof ----------------------------------------------------------------------------------
 
-    def _proof(self) -> list[tuple[str, Expr]] | None:
-        """Put definitions in, last first, until nothing is left."""
+    def _attempt(self, thorough: bool) -> Proof | None:
+        start = ("", self.statement.lhs - self.statement.rhs)
+        try:
+            steps = list(self._levels(thorough))
+            if steps[-1][1] != 0:
+                return None
+            shown = [(reason, normal(expr)) for reason, expr in (start, *steps)]
+        except TooLarge:
+            return None
+        kept = [s for s, before in zip(shown[1:], shown, strict=False) if s[1] != before[1]]
+        return Proof(self.op, self.statement, (shown[0], *kept))
+
+    def _levels(self, thorough: bool) -> Iterator[tuple[str, Expr]]:
+        """left - right as definitions are put in, last first, until nothing is left."""
+        decide = is_zero_by_laws if thorough else is_plainly_zero
         rest = self.left - self.right
-        steps = [("", normal(self.statement.lhs - self.statement.rhs))]
-        if normal(rest) != steps[0][1]:
-            steps.append(("derived", normal(rest)))
-        known = self._by_identities(rest)
-        if known != rest:
-            rest = known
-            steps.append(("identities", normal(rest)))
-        if is_zero(rest):
-            return [*steps, ("", S.Zero)] if steps[-1][1] != 0 else steps
+        yield "derived", rest
+        rest = self._by_identities(rest)
+        yield "identities", rest
+        if decide(rest):
+            yield "", S.Zero
+            return
+        gone: set[Tensor] = set()
         for equation in reversed(self.op.equations):
+            gone.add(equation.target.tensor)
             opened = everywhere(lambda e, q=equation: _opened(e, q), rest)  # type: ignore[misc]  # bound now
             if opened == rest:
                 continue
-            rest = opened
-            done = is_zero(rest)
-            steps.append((f"definition of {equation.name}", S.Zero if done else normal(rest)))
+            rest = self._by_identities(opened, gone) if thorough else opened
+            done = decide(rest)
+            yield f"definition of {equation.name}", S.Zero if done else rest
             if done:
-                return steps
-        return None
+                return
 
-    def _by_identities(self, rest: Expr) -> Expr:
-        """Sums that the definitions are known to give."""
-        identities = Identities(self.op)
+    def _by_identities(self, rest: Expr, gone: Collection[Tensor] = ()) -> Expr:
+        """Sums that the definitions are known to give; no tensor that is `gone` comes back."""
 
         def known(expr: Expr) -> Expr | None:
-            found = identities.simplify(expr) if isinstance(expr, Contraction) else None
-            return None if found is None else found[0]
+            found = self.identities.simplify(expr) if isinstance(expr, Contraction) else None
+            if found is None or any(_occurs(t, found[0]) for t in gone):
+                return None
+            return found[0]
 
         return everywhere(known, normal(rest))
 

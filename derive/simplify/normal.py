@@ -9,14 +9,17 @@ stands outside it. Equal normal forms mean equal expressions.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import reduce
+from functools import lru_cache, reduce
+from itertools import islice
+from itertools import product as cartesian
 
-from sympy import Add, Expr, Integer, KroneckerDelta, Mul, Pow, Rational, S, floor
+from sympy import Add, Expr, Integer, KroneckerDelta, Mul, Pow, S, floor
 
-from derive.notation.functions import Elementwise, call
+from derive.notation.functions import Elementwise
 from derive.notation.nodes import Contraction, Index, Size, free_indices
 
 MOST_TERMS = 2000
+_MOST_CHOICES = 64  # of dummies, where factors are looked for in a term
 
 
 class TooLarge(Exception):
@@ -41,28 +44,215 @@ class Term:
         powers = {base: exponent for base, exponent in powers.items() if exponent != 0}
         return Term(self.coefficient * other.coefficient, powers, self.dummies | other.dummies)
 
+    def close(self) -> Expr:
+        """The term as an expression, each connected component of its dummies a sum of its own."""
+        carried = {b: [i for i in free_indices(b) if i in self.dummies] for b in self.powers}
+        used = {i for found in carried.values() for i in found}
+        counts = Mul(*(d.size for d in self.dummies if d not in used))
+        outside = Mul(*(Pow(b, e) for b, e in self.powers.items() if not carried[b]))
+        groups = connected(carried.values())
+        sums = [
+            _total(
+                [
+                    Pow(b, e)
+                    for b, e in self.powers.items()
+                    if carried[b] and carried[b][0] in group
+                ],
+                group,
+            )
+            for group in groups
+        ]
+        return Mul(self.coefficient, counts, outside, *sums)
 
-def normal(expr: Expr, *, split_exp: bool = False) -> Expr:
-    """The normal form. With `split_exp`, exp(a+b) is written exp(a) exp(b) first."""
-    return Add(*(_close(t) for t in _settle(_expand(expr, split_exp), split_exp)))
+
+def _total(factors: list[Expr], dummies: Iterable[Index]) -> Expr:
+    """Σ over the dummies of the product; one that was closed before, in other letters, is known."""
+    ordered = sorted(dummies, key=_by_rank)
+    places = {d: Index(f"_f{k}", d.size, 3_000_000 + k) for k, d in enumerate(ordered)}
+    return _closed(Mul(*(f.xreplace(places) for f in factors)), tuple(places.values()))
 
 
-def _expand(expr: Expr, split: bool) -> list[Term]:
-    if _is_coefficient(expr):
-        return [Term(expr, {}, frozenset())] if expr != 0 else []
-    if isinstance(expr, Add):
-        return [t for a in expr.args for t in _expand(a, split)]
-    if isinstance(expr, Mul):
-        return _product(_expand(a, split) for a in expr.args)
-    if isinstance(expr, Pow):
-        return _power(expr, split)
-    if isinstance(expr, Contraction):
-        body, dummies = expr.open()
-        more = frozenset(dummies)
-        return [Term(t.coefficient, t.powers, t.dummies | more) for t in _expand(body, split)]
-    if isinstance(expr, Elementwise):
-        return _function(expr, split)
-    return [Term(S.One, {expr: S.One}, frozenset())]
+@lru_cache(maxsize=20_000)
+def _closed(body: Expr, dummies: tuple[Index, ...]) -> Expr:
+    return Contraction(body, *dummies)
+
+
+def normal(expr: Expr) -> Expr:
+    """The normal form."""
+    return _PLAIN.normal(expr)
+
+
+class NormalForm:
+    """What each node becomes. A form that knows more laws overrides what they are about."""
+
+    def normal(self, expr: Expr) -> Expr:
+        """The normal form."""
+        return Add(*(t.close() for t in self.settle(self.expand(expr))))
+
+    def expand(self, expr: Expr) -> list[Term]:
+        """The terms of an expression, as they come."""
+        if _is_coefficient(expr):
+            return [constant(expr)] if expr != 0 else []
+        if isinstance(expr, Add):
+            return [t for a in expr.args for t in self.expand(a)]
+        if isinstance(expr, Mul):
+            return product(self.expand(a) for a in expr.args)
+        if isinstance(expr, Pow):
+            return self.power(expr.base, _flat(expr.exp))
+        if isinstance(expr, Contraction):
+            body, dummies = expr.open()
+            more = frozenset(dummies)
+            return [Term(t.coefficient, t.powers, t.dummies | more) for t in self.expand(body)]
+        if isinstance(expr, Elementwise):
+            return self.function(expr)
+        return [factor(expr)]
+
+    def power(self, base: Expr, exponent: Expr) -> list[Term]:
+        """base^exponent: multiplied out if it is whole and positive."""
+        if exponent.is_Integer and exponent > 0:
+            return product(self.expand(base) for _ in range(int(exponent)))
+        inside = self.normal(base)
+        if not isinstance(inside, Add):
+            return [self.monomial_power(inside, exponent)]
+        content, inside = inside.primitive()
+        return [numeric_power(content, exponent) * factor(inside, exponent)]
+
+    def monomial_power(self, base: Expr, exponent: Expr) -> Term:
+        """(c Π f^k)^n = c^n Π f^(kn) for whole n; otherwise only what is positive comes out."""
+        coefficient, factors = base.as_coeff_mul()
+        pairs = [f.as_base_exp() for f in factors]
+        outside = [(b, e) for b, e in pairs if exponent.is_Integer or isinstance(b, Size)]
+        rest = Mul(*(Pow(b, e) for b, e in pairs if (b, e) not in outside))
+        if coefficient.is_negative and not exponent.is_Integer:
+            coefficient, rest = -coefficient, -rest
+        powers = [factor(b, e * exponent) for b, e in outside]
+        inside = [factor(rest, exponent)] if rest != 1 else []
+        return product_of([numeric_power(coefficient, exponent), *powers, *inside])
+
+    def function(self, expr: Elementwise) -> list[Term]:
+        """f(…), its arguments in normal form."""
+        return [factor(expr.func(*map(self.normal, expr.args)))]
+
+    def settle(self, terms: list[Term]) -> list[Term]:
+        """Deltas contracted and whole powers of sums multiplied out, as long as there are any."""
+        settled = []
+        for term in map(contract_deltas, terms):
+            tall = [
+                b for b, e in term.powers.items() if isinstance(b, Add) and e.is_Rational and e >= 1
+            ]
+            if not tall:
+                settled.append(term)
+                continue
+            settled += self.settle(self.multiplied_out(term, tall))
+            if len(settled) > MOST_TERMS:
+                raise TooLarge
+        return settled
+
+    def multiplied_out(self, term: Term, tall: Iterable[Expr]) -> list[Term]:
+        """The whole part of the powers of some bases as products."""
+        whole = {b: whole_part(term.powers[b]) for b in tall}
+        rest = product_of([term, *(factor(b, Integer(-n)) for b, n in whole.items())])
+        return product([[rest], *(self.expand(b) for b, n in whole.items() for _ in range(n))])
+
+
+_PLAIN = NormalForm()
+
+
+def constant(number: Expr) -> Term:
+    """A number as a term."""
+    return Term(number, {}, frozenset())
+
+
+def factor(base: Expr, exponent: Expr = S.One) -> Term:
+    """base^exponent as a term."""
+    return Term(S.One, {base: _flat(exponent)}, frozenset())
+
+
+def _flat(exponent: Expr) -> Expr:
+    """2 (p + 1) = 2 p + 2, so that equal exponents look equal."""
+    return exponent if exponent.is_Number else exponent.expand()
+
+
+def whole_part(exponent: Expr) -> int:
+    """⌊n⌋ of an exponent n + k, k symbolic."""
+    return int(floor(exponent.as_coeff_Add()[0]))
+
+
+def numeric_power(number: Expr, exponent: Expr) -> Term:
+    """number^exponent; SymPy never ends asking whether a symbolic exponent of 1 is infinite."""
+    if number == 1:
+        return constant(S.One)
+    if not exponent.is_number:
+        return factor(number, exponent)
+    return constant(number**exponent)
+
+
+def product(factors: Iterable[list[Term]]) -> list[Term]:
+    """Sums of terms multiplied out."""
+
+    def times(left: list[Term], right: list[Term]) -> list[Term]:
+        if len(left) * len(right) > MOST_TERMS:
+            raise TooLarge
+        return [a * b for a in left for b in right]
+
+    return reduce(times, factors, [constant(S.One)])
+
+
+def product_of(terms: Iterable[Term]) -> Term:
+    """The product of terms."""
+    return reduce(Term.__mul__, terms, constant(S.One))
+
+
+Key = tuple[frozenset[tuple[Expr, Expr]], frozenset[Index]]
+
+
+def merged(known: dict[Key, Term], terms: Iterable[Term]) -> dict[Key, Term]:
+    """The terms added to those that are known."""
+    for term in terms:
+        key = (frozenset(term.powers.items()), term.dummies)
+        old = known.pop(key, None)
+        total = term.coefficient + (old.coefficient if old is not None else S.Zero)
+        if total != 0:
+            known[key] = Term(total, term.powers, term.dummies)
+    return known
+
+
+def quotient(term: Term, lead: Term) -> Term | None:
+    """The term without the factors of `lead`, sums and all, if they are in it."""
+    own = sorted(lead.dummies, key=_by_rank)
+    choices = [sorted((d for d in term.dummies if d.size == i.size), key=_by_rank) for i in own]
+    for chosen in islice(cartesian(*choices), _MOST_CHOICES):
+        if len(set(chosen)) == len(chosen):
+            found = _quotient(term, lead, dict(zip(own, chosen, strict=True)))
+            if found is not None:
+                return found
+    return None
+
+
+def _quotient(term: Term, lead: Term, chosen: dict[Index, Index]) -> Term | None:
+    powers = dict(term.powers)
+    for base, exponent in lead.powers.items():
+        moved = base.xreplace(chosen)
+        if not isinstance(base, Size) and not _holds(powers.get(moved), exponent):
+            return None
+        powers[moved] = powers.get(moved, S.Zero) - exponent
+    powers = {b: e for b, e in powers.items() if e != 0}
+    gone = set(chosen.values())
+    if gone and any(gone & set(free_indices(b)) for b in powers):
+        return None
+    return Term(term.coefficient / lead.coefficient, powers, term.dummies - gone)
+
+
+def _by_rank(index: Index) -> tuple[int, str]:
+    return index.rank, index.name
+
+
+def _holds(exponent: Expr | None, part: Expr) -> bool:
+    """Is b^part a part of b^exponent?"""
+    if exponent is None:
+        return False
+    left = exponent - part
+    return bool(left.is_Rational and (left <= 0 if part.is_negative else left >= 0))
 
 
 def _is_coefficient(expr: Expr) -> bool:
@@ -72,89 +262,7 @@ def _is_coefficient(expr: Expr) -> bool:
     return bool(expr.is_Rational)
 
 
-def _product(factors: Iterable[list[Term]]) -> list[Term]:
-    def times(left: list[Term], right: list[Term]) -> list[Term]:
-        if len(left) * len(right) > MOST_TERMS:
-            raise TooLarge
-        return [a * b for a in left for b in right]
-
-    return reduce(times, factors, [Term(S.One, {}, frozenset())])
-
-
-def _power(expr: Pow, split: bool) -> list[Term]:
-    base, exponent = expr.args
-    if exponent.is_Integer and exponent > 0:
-        return _product(_expand(base, split) for _ in range(int(exponent)))
-    inside = normal(base, split_exp=split)
-    if not isinstance(inside, Add):
-        return _monomial_power(inside, exponent)
-    content, inside = inside.primitive()
-    return [_numeric_power(content, exponent) * Term(S.One, {inside: exponent}, frozenset())]
-
-
-def _monomial_power(base: Expr, exponent: Expr) -> list[Term]:
-    """(c Π f^k)^n = c^n Π f^(kn) for whole n; otherwise only what is positive comes out."""
-    coefficient, factors = base.as_coeff_mul()
-    pairs = [f.as_base_exp() for f in factors]
-    if exponent.is_Integer:
-        powers = {b: e * exponent for b, e in pairs}
-        return [_numeric_power(coefficient, exponent) * Term(S.One, powers, frozenset())]
-    powers = {b: e * exponent for b, e in pairs if isinstance(b, Size)}
-    rest = Mul(*(Pow(b, e) for b, e in pairs if not isinstance(b, Size)))
-    if coefficient.is_negative:
-        coefficient, rest = -coefficient, -rest
-    inside = {rest: exponent} if rest != 1 else {}
-    return [_numeric_power(coefficient, exponent) * Term(S.One, powers | inside, frozenset())]
-
-
-def _numeric_power(number: Expr, exponent: Expr) -> Term:
-    """number^exponent; SymPy never ends asking whether a symbolic exponent of 1 is infinite."""
-    if number == 1:
-        return Term(S.One, {}, frozenset())
-    if not exponent.is_number:
-        return Term(S.One, {number: exponent}, frozenset())
-    return Term(number**exponent, {}, frozenset())
-
-
-def _function(expr: Elementwise, split: bool) -> list[Term]:
-    args = [normal(a, split_exp=split) for a in expr.args]
-    if split and expr.row.name == "exp":
-        return [reduce(Term.__mul__, (_exp_term(a) for a in Add.make_args(args[0])))]
-    return [Term(S.One, {expr.func(*args): S.One}, frozenset())]
-
-
-def _exp_term(arg: Expr) -> Term:
-    """exp(c u) = exp(u)^c, exp(log u) = u."""
-    coefficient, rest = arg.as_coeff_Mul()
-    if rest == 1:
-        return Term(S.One, {call("exp", arg): S.One} if arg != 0 else {}, frozenset())
-    is_log = isinstance(rest, Elementwise) and rest.row.name == "log"
-    base = rest.args[0] if is_log else call("exp", rest)
-    return Term(S.One, {base: coefficient}, frozenset())
-
-
-def _settle(terms: list[Term], split: bool) -> list[Term]:
-    """Deltas contracted and whole powers of sums multiplied out, as long as there are any."""
-    settled = []
-    for term in map(_contract_deltas, terms):
-        tall = [
-            b for b, e in term.powers.items() if isinstance(b, Add) and e.is_Rational and e >= 1
-        ]
-        if not tall:
-            settled.append(term)
-            continue
-        whole = {b: floor(term.powers[b]) for b in tall}
-        rest = {b: e - whole.get(b, Integer(0)) for b, e in term.powers.items()}
-        rest = {b: e for b, e in rest.items() if e != 0}
-        parts = [[Term(term.coefficient, rest, term.dummies)]]
-        parts += [_expand(b, split) for b, n in whole.items() for _ in range(int(n))]
-        settled += _settle(_product(parts), split)
-        if len(settled) > MOST_TERMS:
-            raise TooLarge
-    return settled
-
-
-def _contract_deltas(term: Term) -> Term:
+def contract_deltas(term: Term) -> Term:
     """Σ_d δ_id f_d = f_i; a delta between free indices stays, and says the others' letter."""
     done: Powers = {}
     while True:
@@ -168,7 +276,7 @@ def _contract_deltas(term: Term) -> Term:
             if base != found:
                 moved = base.xreplace({drop: keep})
                 powers[moved] = powers.get(moved, S.Zero) + exponent
-        powers.pop(S.One, None)
+        powers = {b: e for b, e in powers.items() if b != 1 and e != 0}
         if drop not in term.dummies:
             done[found] = S.One
         term = Term(term.coefficient, powers, term.dummies - {drop})
@@ -177,29 +285,6 @@ def _contract_deltas(term: Term) -> Term:
 def _is_delta(base: Expr, exponent: Expr) -> bool:
     """A delta to a positive power is the delta; below a fraction line it is what it is."""
     return isinstance(base, KroneckerDelta) and bool(exponent.is_positive)
-
-
-def _close(term: Term) -> Expr:
-    """The term as an expression, each connected component of its dummies a sum of its own."""
-    carried = {b: [i for i in free_indices(b) if i in term.dummies] for b in term.powers}
-    used = {i for found in carried.values() for i in found}
-    counts = Mul(*(d.size for d in term.dummies if d not in used))
-    outside = Mul(*(Pow(b, e) for b, e in term.powers.items() if not carried[b]))
-    groups = connected(carried.values())
-    sums = [
-        Contraction(
-            Mul(
-                *(
-                    Pow(b, e)
-                    for b, e in term.powers.items()
-                    if carried[b] and carried[b][0] in group
-                )
-            ),
-            *sorted(group, key=lambda i: (i.rank, i.name)),
-        )
-        for group in groups
-    ]
-    return Mul(term.coefficient, counts, outside, *sums)
 
 
 def connected(links: Iterable[Iterable[Index]]) -> list[set[Index]]:
@@ -211,25 +296,3 @@ def connected(links: Iterable[Iterable[Index]]) -> list[set[Index]]:
         if link:
             groups.append(link.union(*touching))
     return groups
-
-
-def is_zero(expr: Expr) -> bool:
-    """Is the expression zero, as far as the normal form can tell? Denominators are cleared."""
-    form = normal(expr, split_exp=True)
-    for _ in range(8):
-        clearing = _denominators(form)
-        if form == 0 or not clearing:
-            break
-        terms = [t * Term(S.One, clearing, frozenset()) for t in _expand(form, True)]
-        form = Add(*(_close(t) for t in _settle(terms, True)))
-    return bool(form == 0)
-
-
-def _denominators(form: Expr) -> Powers:
-    """Sums in denominators outside every contraction, with the powers that clear them."""
-    powers: Powers = {}
-    for factor in (f for term in Add.make_args(form) for f in Mul.make_args(term)):
-        base, exponent = factor.as_base_exp()
-        if exponent.is_Rational and exponent < 0 and isinstance(base, Add):
-            powers[base] = max(powers.get(base, S.Zero), Integer(-floor(Rational(exponent))))
-    return powers

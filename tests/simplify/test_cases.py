@@ -12,7 +12,8 @@ from derive.rewrite import Chain, Law, keeping_shape
 from derive.simplify.collect import COLLECT
 from derive.simplify.identities import Identities
 from derive.simplify.laws import COLLECTING, CONTRACTING, COUNT, EXPANDING, OUTSIDE
-from derive.simplify.normal import is_zero, normal
+from derive.simplify.normal import normal
+from derive.simplify.zero import is_zero
 from tests.samples import TESTS, Pair, World, different, lines_of, named, op_for, pair
 
 LAWS: dict[str, tuple[Law, ...]] = {

@@ -14,7 +14,7 @@ from derive.notation.op import Op, gradient
 from derive.rewrite import Step, keeping_shape
 from derive.simplify import identities
 from derive.simplify.identities import Identities, Identity, outer_sums
-from derive.simplify.normal import is_zero
+from derive.simplify.zero import is_zero
 from tests.samples import World, derived, different, every_op, name_of, named, pair
 
 STANDARD = """op standard(x[b,h]; eps = 1/8) -> y[b,h]

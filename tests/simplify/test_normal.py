@@ -18,7 +18,8 @@ from derive.notation.functions import call
 from derive.notation.nodes import Component, Contraction, Index, Size, Tensor, delta
 from derive.notation.op import Op
 from derive.rewrite import keeping_shape
-from derive.simplify.normal import TooLarge, is_zero, normal
+from derive.simplify.normal import TooLarge, normal
+from derive.simplify.zero import is_zero
 from tests.samples import World, different
 
 B, H = Size("B", 0), Size("H", 1)
@@ -42,7 +43,11 @@ Scope = tuple[tuple[Index, ...], ...]  # the letters of size B, and those of siz
 
 @st.composite
 def recipes(
-    draw: st.DrawFn, depth: int = 3, scope: tuple[int, int] = (2, 2), roots: bool = True
+    draw: st.DrawFn,
+    depth: int = 3,
+    scope: tuple[int, int] = (2, 2),
+    roots: bool = True,
+    calls: tuple[str, ...] = ("exp", "tanh", "sin"),
 ) -> Recipe:
     """A random expression; `scope` counts the letters of each size that may be used."""
     kinds = ["tensor", "tensor", "number", "size", "delta"]
@@ -50,7 +55,7 @@ def recipes(
         kinds = ["sum", "product", "product", "power", "call", "total", *kinds[:2]]
         kinds += ["root"] * roots
     kind = draw(st.sampled_from(kinds))
-    inner = partial(recipes, depth - 1, roots=roots)
+    inner = partial(recipes, depth - 1, roots=roots, calls=calls)
     if kind == "tensor":
         name = draw(st.sampled_from(sorted(SHAPES)))
         places = [draw(st.integers(0, scope[s == H] - 1)) for s in SHAPES[name]]
@@ -70,7 +75,7 @@ def recipes(
     extra = {
         "power": st.sampled_from([2, 3, -1, -2]),
         "root": st.sampled_from([(1, 2), (-1, 2), (3, 2), (-3, 2)]),
-        "call": st.sampled_from(["exp", "tanh", "sin"]),
+        "call": st.sampled_from(calls),
     }
     return (kind, draw(extra[kind]), draw(inner(scope)))
 
