@@ -45,6 +45,14 @@ def is_plainly_zero(expr: Expr) -> bool:
     return _vanishes(expr, _SPLITTING)
 
 
+def reduced(expr: Expr) -> Expr:
+    """The normal form by all laws: a divisor that a numerator holds is divided by."""
+    try:
+        return _DECIDING.normal(expr)
+    except (TooLarge, ZeroDivisionError):
+        return expr
+
+
 def is_zero_by_laws(expr: Expr) -> bool:
     """Is it zero by the laws of functions, roots and divisors, inside sums too?"""
     try:

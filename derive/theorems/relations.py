@@ -25,7 +25,7 @@ from derive.theorems.symmetries import Answer, Part, Symmetry, symmetries
 from derive.theorems.tangents import answered, tangents
 
 _RANK = 5_000  # of c, above all tensors of an op
-_MOST_OPERATIONS = 30  # a longer relation tells nobody anything
+_MOST_OPERATIONS = 20  # a longer relation tells nobody anything
 
 
 def relations(derivation: Derivation) -> Iterator[Identity]:

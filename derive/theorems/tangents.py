@@ -15,6 +15,7 @@ from derive.simplify.collect import factored
 from derive.simplify.identities import Identities
 from derive.simplify.inverse import inverted
 from derive.simplify.normal import normal
+from derive.simplify.zero import reduced
 from derive.theorems.symmetries import Answer, Search, Symmetry
 
 
@@ -72,4 +73,6 @@ def _pushed(op: Op, equation: Equation, known: dict[Tensor, Expr], identities: I
         return None if reduced is None else reduced[0]
 
     expr = everywhere(simpler, normal(pushed(op, equation, tangent, identities)))
-    return factored(inverted(op, normal(expr)))
+    plain = normal(expr)
+    tried = [factored(inverted(op, e)) for e in (plain, reduced(plain))]
+    return min(tried, key=lambda e: int(e.count_ops()))
