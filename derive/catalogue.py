@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from derive.config import nearest, project_root
-from derive.errors import DeriveError
+from derive.errors import DeriveError, printable
 from derive.notation.op import Op
 
 FOLDER = Path(__file__).parent / "ops"
@@ -21,7 +21,8 @@ def load(target: str | os.PathLike[str]) -> Op:
     ops = load_all(target)
     if len(ops) != 1:
         names = ", ".join(op.name for op in ops) or "none"
-        raise DeriveError(f"{target} holds {len(ops)} ops ({names}); name one: FILE.op:NAME")
+        shown = printable(str(target))
+        raise DeriveError(f"{shown} holds {len(ops)} ops ({names}); name one: FILE.op:NAME")
     return ops[0]
 
 
@@ -92,22 +93,29 @@ def _catalogue_file(name: str) -> Path:
     if name in files:
         return files[name]
     if Path(f"{name}.op").is_file():
-        raise DeriveError(f'no op "{name}" in the catalogue; did you mean the file {name}.op?')
-    hint = nearest(name, files) or "; `derive list` shows them all"
-    raise DeriveError(f'no op "{name}" in the catalogue{hint}')
+        called = printable(name)
+        raise DeriveError(f'no op "{called}" in the catalogue; did you mean the file {called}.op?')
+    hint = nearest(name, [*files, *_op_files(Path())]) or "; `derive list` shows them all"
+    raise DeriveError(f'no op "{printable(name)}" in the catalogue{hint}')
 
 
 def _pick(ops: tuple[Op, ...], name: str, target: str) -> Op:
     for op in ops:
         if op.name == name:
             return op
-    raise DeriveError(f'{target}: no op "{name}" there{nearest(name, [op.name for op in ops])}')
+    hint = nearest(name, [op.name for op in ops])
+    raise DeriveError(f'{printable(target)}: no op "{name}" there{hint}')
+
+
+def _op_files(folder: Path) -> list[str]:
+    """The names of the op files of a folder; none where there is no such folder."""
+    return [file.name for file in sorted(folder.glob("*.op"))]
 
 
 def _folder(path: Path) -> tuple[Op, ...]:
     files = sorted(path.glob("*.op"))
     if not files:
-        raise DeriveError(f"{path}: no .op file in this folder")
+        raise DeriveError(f"{printable(str(path))}: no .op file in this folder")
     return tuple(op for file in files for op in _read(file))
 
 
@@ -115,11 +123,14 @@ def _read(path: Path) -> tuple[Op, ...]:
     from derive.notation.reader import read_ops
 
     if not path.is_file():
-        problem = "is not a file" if path.exists() else "no such file"
-        raise DeriveError(f"{path}: {problem}")
+        hint = nearest(path.name, _op_files(path.parent))
+        problem = "is not a file" if path.exists() else f"no such file{hint}"
+        raise DeriveError(f"{printable(str(path))}: {problem}")
     with path.open("rb") as file:
         data = file.read(_MOST_BYTES)
+    cut = len(data) == _MOST_BYTES  # maybe within a letter; the reader refuses so long a text
     try:
-        return read_ops(data.decode("utf-8"), str(path))
+        return read_ops(data.decode("utf-8", "ignore" if cut else "strict"), str(path))
     except UnicodeDecodeError as error:
-        raise DeriveError(f"{path}: not UTF-8 at byte {error.start}") from error
+        at = f"{printable(str(path))}: not UTF-8 at byte {error.start}"
+        raise DeriveError(at) from error

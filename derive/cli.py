@@ -16,6 +16,7 @@ from derive import __version__, report
 from derive.errors import DeriveError, reason
 
 FORMS = ("chain", "closed", "factored")
+MOST_BYTES = 1 << 23  # of a paper
 GOOD, WRONG, USAGE, BUG, INTERRUPTED = 0, 1, 2, 3, 130
 
 T = TypeVar("T")
@@ -173,12 +174,12 @@ def latex(op: str, part: str, standalone: bool, form: str, file: IO[str]) -> Non
 @click.argument("equation", metavar="'LHS = RHS'", required=False)
 @click.option("--latex", "as_latex", is_flag=True, help="Print the proof as LaTeX.")
 @click.option(
-    "--from", "file", type=click.File("r", "utf-8"), metavar="FILE",
+    "--from", "file", type=click.File("rb"), metavar="FILE",
     help="Equations, one a line; or a paper in Markdown or TeX (.md, .tex).",
 )  # fmt: skip
 @click.pass_context
 def prove(
-    ctx: click.Context, op: str, equation: str | None, as_latex: bool, file: IO[str] | None
+    ctx: click.Context, op: str, equation: str | None, as_latex: bool, file: IO[bytes] | None
 ) -> None:
     """Prove that an equation is true of an op, or refute it with numbers.
 
@@ -186,8 +187,10 @@ def prove(
     `d(y[b,h])/d(sigma[p])` a Jacobian.
     """
     from derive.commands import proofs, unreadable
+    from derive.scaffold import decoded
 
-    found = proofs(op, equation, file.read() if file else None, file.name if file else "")
+    text = decoded(file.read(MOST_BYTES), file.name) if file else None
+    found = proofs(op, equation, text, file.name if file else "")
     click.echo(report.proofs(found, as_latex))
     if error := unreadable(found):
         raise error
@@ -248,17 +251,26 @@ def check(
 @cli.command()
 @_ops
 @_backends
+@click.option(
+    "--mutate", is_flag=True,
+    help="Then make every small mistake on purpose: which does no check notice?",
+)  # fmt: skip
 @_style
 @click.pass_context
-def verify(ctx: click.Context, ops: Sequence[str], backends: Sequence[str], style: str) -> None:
+def verify(
+    ctx: click.Context, ops: Sequence[str], backends: Sequence[str], mutate: bool, style: str
+) -> None:
     """Verify the gradients of the generated code."""
-    from derive.commands import verdicts
+    from derive.commands import mutations, verdicts
 
     found = verdicts(ops, backends, _progress("verifying"))
-    text = report.verdicts(found, style, _settings.verbose, ctx.color)
-    if text:
-        click.echo(text)
-    ctx.exit(WRONG if any(verdict.failed for verdict in found) else GOOD)
+    failed = any(verdict.failed for verdict in found)
+    if failed or not mutate:
+        _print(report.verdicts(found, style, _settings.verbose, ctx.color))
+        ctx.exit(WRONG if failed else GOOD)
+    mutants = mutations(ops, backends, _progress("mutating"))
+    _print(report.mutations(mutants, style, _settings.verbose, ctx.color))
+    ctx.exit(WRONG if any(mutant.is_live for mutant in mutants) else GOOD)
 
 
 @cli.command()
@@ -305,6 +317,12 @@ def explain(code: str) -> None:
     click.echo(report.explained(explanation(code)))
 
 
+def _print(text: str) -> None:
+    """A result, unless it is empty."""
+    if text:
+        click.echo(text)
+
+
 def _say(text: str) -> None:
     """What is no result goes to stderr, and not at all with -q."""
     if not _settings.quiet:
@@ -348,7 +366,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _refuse(str(error))
         return USAGE
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
+        place = f"{report.clean(str(error.filename))}: " if error.filename else ""
         _refuse(place + reason(error))
         return USAGE
     except Exception as error:  # noqa: BLE001  # whatever is left is a bug

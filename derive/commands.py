@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from derive.emit.backends import Backend
     from derive.emit.check import Finding
     from derive.emit.write import Written
+    from derive.verify.mutation.finding import Finding as Mutation
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]  # what passes items on, and may show it
 
@@ -130,6 +131,19 @@ def verdicts(
     return found
 
 
+def mutations(
+    names: Sequence[str], backends: Sequence[str], progress: Progress = iter
+) -> list[Mutation]:
+    """What becomes of every mutant of every op: of its formulas, of the code for each backend."""
+    from derive.verify.mutation.finding import FORMULAS
+    from derive.verify.mutation.laboratory import Subject, judged
+
+    kinds = [FORMULAS, *(backend.name for backend in _runnable(backends))]
+    subjects = [Subject(target.op, kind) for target in targets(names) for kind in kinds]
+    steps = progress(subjects)
+    return [found for _, several in zip(steps, judged(subjects), strict=True) for found in several]
+
+
 def _runnable(names: Sequence[str]) -> list[Backend]:
     """The backends that are named, or else configured, and that give Python."""
     from derive.emit.backends import BACKENDS
@@ -148,5 +162,5 @@ def explanation(code: str) -> Any:
     rows = table if isinstance(table, Mapping) else {row.code: row for row in table}
     if code.upper() not in rows:
         hint = nearest(code.upper(), rows) or f"; there are {', '.join(sorted(rows))}"
-        raise DeriveError(f'no error has the code "{code}"{hint}')
+        raise DeriveError(f'no error has the code "{errors.printable(code)}"{hint}')
     return rows[code.upper()]

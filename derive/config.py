@@ -76,6 +76,8 @@ def _checked(table: dict[str, Any], root: Path) -> Config:
 def _string(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"expected a string, got {value!r}")
+    if not value.isprintable():  # it names a file, or something in a message
+        raise ValueError(f"expected no control characters, got {value!r}")
     return value
 
 

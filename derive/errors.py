@@ -7,7 +7,17 @@ from typing import NamedTuple
 
 from derive.codes import CODES
 
-__all__ = ["CODES", "DeriveError", "Diagnostic", "Report", "SourceError", "Span", "render"]
+__all__ = [
+    "CODES",
+    "DeriveError",
+    "Diagnostic",
+    "Report",
+    "SourceError",
+    "Span",
+    "printable",
+    "reason",
+    "render",
+]
 
 
 class Span(NamedTuple):
@@ -31,8 +41,19 @@ class Diagnostic:
     source: str = ""  # the source line the span starts on
 
 
+def printable(text: str) -> str:
+    """Text with every character that is not printed spelt out, so that no message can mislead."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class DeriveError(Exception):
-    """Input that is refused: an op file, an equation, an option. Commands end with exit code 2."""
+    """Input that is refused: an op file, an equation, an option. Commands end with exit code 2.
+
+    A message may quote a name or a path that somebody else chose; only its line breaks are kept.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("\n".join(map(printable, message.split("\n"))))
 
 
 def reason(error: OSError) -> str:
@@ -59,7 +80,7 @@ def _printable(text: str) -> str:
 def render(diagnostic: Diagnostic) -> str:
     """The refusal as a person reads it: place, message, source line, carets, help."""
     d = diagnostic
-    where = f"{d.path or '<text>'}:{d.span.line}:{d.span.column}"
+    where = f"{printable(d.path) or '<text>'}:{d.span.line}:{d.span.column}"
     last = d.span.end_column if d.span.end_line == d.span.line else len(d.source) + 1
     margin = str(d.span.line)
     cut = max(0, d.span.column - 1 - _BEFORE) if len(d.source) > _WIDTH else 0

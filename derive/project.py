@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from derive.catalogue import FOLDER, catalogue, load_all, names_in, source_label
 from derive.config import DEFAULT_OUT, Config, nearest, read_config
 from derive.emit import manifest
-from derive.emit.tree import text_at
-from derive.errors import DeriveError
+from derive.emit.staged import recorded
+from derive.errors import DeriveError, printable
 from derive.notation.op import Op
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def targets(
         return _loaded(entries)
     folder = configured_out(config) if out is None else out
     made = _recorded(folder)
-    if _manifest(folder) and not config.given:
+    if recorded(folder) and not config.given:
         return _loaded(made)
     ours = catalogue()
     besides = _loaded(entry for entry in made if entry not in ours)
@@ -107,7 +107,7 @@ def _recorded(out: Path) -> list[str]:
     Of a file from which an op is gone every op counts: it may have been renamed.
     """
     made: dict[Path, set[str]] = {}
-    for path, record in _manifest(out).items():
+    for path, record in recorded(out).items():
         if record.label:
             made.setdefault(manifest.origin(record, out), set()).add(Path(path).stem)
     return [name for file in sorted(made) for name in _arguments(file, made[file])]
@@ -127,13 +127,9 @@ def _recorded_backends(out: Path) -> tuple[str, ...]:
     """The backends whose files a folder records, of op files that are still there."""
     from derive.emit.backends import BACKENDS
 
-    there = (path for path, r in _manifest(out).items() if manifest.origin(r, out).is_file())
+    there = (path for path, r in recorded(out).items() if manifest.origin(r, out).is_file())
     folders = {path.split("/")[0] for path in there}
     return tuple(name for name, row in BACKENDS.items() if row.folder in folders)
-
-
-def _manifest(out: Path) -> manifest.Manifest:
-    return manifest.read(text_at(out, manifest.NAME) or "")
 
 
 def _closed(config: Config, out: Path) -> tuple[str, ...]:
@@ -152,7 +148,7 @@ def choose_backends(names: Sequence[str], config: Config) -> tuple[Backend, ...]
     for name in wanted:
         if name not in BACKENDS:
             hint = nearest(name, BACKENDS) or f"; there are {', '.join(BACKENDS)}"
-            raise DeriveError(f'no backend "{name}"{hint}')
+            raise DeriveError(f'no backend "{printable(name)}"{hint}')
     return tuple(row for name, row in BACKENDS.items() if name in wanted)
 
 

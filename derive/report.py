@@ -15,6 +15,7 @@ import click
 if TYPE_CHECKING:
     from derive.emit.check import Finding
     from derive.emit.write import Written
+    from derive.verify.mutation.finding import Finding as Mutation
     from derive.verify.run import Row
 
 FORMATS = ("full", "concise", "json", "github")
@@ -167,6 +168,7 @@ def _verdict_row(verdict: Verdict, row: Row) -> dict[str, Any]:
         "passed": row.passed,
         "worst": _finite(row.worst),
         "tolerance": _finite(row.tolerance),
+        "catches": row.catches,
         "note": row.note,
     }
 
@@ -184,7 +186,7 @@ def _verdict_line(verdict: Verdict, row: Row) -> str:
 
 def _verdict_table(found: Sequence[Verdict], verbose: bool, color: bool | None) -> str:
     """For each op and backend what failed, else the exact check; every check if verbose."""
-    heads = ("op", "backend", "check", "verdict", "worst", "at most", "note")
+    heads = ("op", "backend", "check", "verdict", "worst", "at most", "catches", "note")
     rows: list[tuple[str, ...]] = []
     for verdict in found:
         shown = verdict.rows if verbose else verdict.failed or _exact(verdict)
@@ -196,7 +198,8 @@ def _verdict_table(found: Sequence[Verdict], verbose: bool, color: bool | None) 
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    figures = (f"{row.worst:.1e}", f"{row.tolerance:.1e}")
+    catches = "" if row.catches is None else f"{row.catches:.0e}"
+    figures = (f"{row.worst:.1e}", f"{row.tolerance:.1e}", catches)
     return (row.check, "ok" if row.passed else "FAILED", *figures, row.note)
 
 
@@ -204,6 +207,73 @@ def _exact(verdict: Verdict) -> Sequence[Row]:
     """The check in double precision, where nothing but the formulas can be off."""
     exact = [row for row in verdict.rows if row.check.startswith("fp64")]
     return (exact or verdict.rows)[:1]
+
+
+def mutations(found: Sequence[Mutation], style: str, verbose: bool, color: bool | None) -> str:
+    """What `derive verify --mutate` found, in one of FORMATS."""
+    if style == "json":
+        return json.dumps([asdict(mutant) for mutant in found], indent=2)
+    live = [mutant for mutant in found if mutant.is_live]
+    if style == "github":
+        return "\n".join(
+            github("error", _mutant_line(m), title="derive verify --mutate") for m in live
+        )
+    shown = list(map(_mutant, found if verbose else live))
+    if style == "concise":
+        counts = [": ".join((" ".join(row[:2]), ", ".join(row[2:]))) for row in _fates(found, True)]
+        return "\n".join([*counts, *map(_mutant_line, found if verbose else live)])
+    heads = ("op", "of", "mutants", "killed", "equivalent", "live")
+    noticed = _noticed(found)
+    tables = [table(heads, _fates(found, False), color)]
+    if noticed:
+        tables.append(table(*noticed, color))
+    return "\n\n".join([*tables, *shown])
+
+
+def _fates(found: Sequence[Mutation], named: bool) -> list[tuple[str, ...]]:
+    """For each op, and what is mutated of it: how many mutants, and how many came to which end."""
+    counts = Counter((m.op, m.of, m.fate) for m in found)
+    rows = []
+    for op, of in dict.fromkeys((m.op, m.of) for m in found):
+        ends = {fate: counts[op, of, fate] for fate in ("killed", "equivalent", "live")}
+        numbers = {"mutants": sum(ends.values()), **ends}
+        rows.append((op, of, *(f"{n} {word}" if named else str(n) for word, n in numbers.items())))
+    return rows
+
+
+def _noticed(
+    found: Sequence[Mutation],
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]] | None:
+    """Of the wrong formulas: what share all checks notice, each by itself, other ways to test."""
+    wrong = [m for m in found if m.notices]
+    if not wrong:
+        return None
+    ways = list(wrong[0].notices)
+    rows = []
+    for op in [*dict.fromkeys(m.op for m in wrong), "all"]:
+        own = [m for m in wrong if op in ("all", m.op)]
+        killed = _share(sum(not m.is_live for m in own), len(own))
+        shares = (_share(sum(m.notices[way] for m in own), len(own)) for way in ways)
+        rows.append((op, str(len(own)), killed, *shares))
+    return ("op", "wrong formulas", "derive verify", *ways), rows
+
+
+def _share(part: int, whole: int) -> str:
+    """Per cent, rounded down: what is not all is not 100 %."""
+    return f"{100 * part // whole} %"
+
+
+def _mutant(mutant: Mutation) -> str:
+    head = click.style(clean(f"{mutant.op} {mutant.place}"), bold=True)
+    fate = click.style(mutant.fate, fg="red" if mutant.is_live else None)
+    lines = (f"  {clean(line)}" for line in mutant.text.splitlines())
+    return "\n".join([f"{head}: {clean(mutant.change)}: {fate}: {clean(mutant.why)}", *lines])
+
+
+def _mutant_line(mutant: Mutation) -> str:
+    text = " | ".join(mutant.text.splitlines())
+    head = f"{mutant.op} {mutant.of}: {mutant.place}: {mutant.change}"
+    return clean(f"{head}: {mutant.fate}: {mutant.why}: {text}")
 
 
 def proofs(found: Sequence[Any], as_latex: bool) -> str:

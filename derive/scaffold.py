@@ -61,11 +61,15 @@ def _read(paper: str) -> str:
     if not paper.lower().endswith(SUFFIXES):
         raise DeriveError(f"{paper}: a paper is Markdown or TeX: {', '.join(SUFFIXES)}")
     with Path(paper).open("rb") as file:
-        data = file.read(_MOST_BYTES)
+        return decoded(file.read(_MOST_BYTES), paper)
+
+
+def decoded(data: bytes, name: str) -> str:
+    """The text of a file, its line ends made one."""
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        raise DeriveError(f"{paper}: not UTF-8 at byte {error.start}") from error
+        raise DeriveError(f"{name}: not UTF-8 at byte {error.start}") from error
 
 
 def _write(path: Path, text: str) -> Path:

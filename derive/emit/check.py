@@ -10,8 +10,20 @@ from pathlib import Path
 
 from derive.emit import manifest
 from derive.emit.header import digest, read_header
-from derive.emit.tree import FOLDERS, link_in, present, refuse_names, text_at
-from derive.emit.write import as_recorded, encoded, merged, orphans
+from derive.emit.staged import recorded
+from derive.emit.tree import (
+    FOLDERS,
+    as_recorded,
+    encoded,
+    leftovers,
+    link_in,
+    present,
+    refuse_names,
+    text_at,
+)
+from derive.emit.write import merged, orphans
+
+STOPPED = "left by a run of derive that was stopped"
 
 
 @dataclass(frozen=True)
@@ -32,7 +44,7 @@ class _Folder:
 
     out: Path
     wanted: Mapping[str, str]
-    recorded: manifest.Manifest
+    recorded: manifest.Manifest  # of every file that derive is known to have written
     commands: Mapping[str, str]
     command: str
     records: manifest.Manifest = field(default_factory=dict)  # the records that are wanted
@@ -62,11 +74,12 @@ def check(
 ) -> tuple[Finding, ...]:
     """Every finding, by path. `folders` and `closed` are those of `write`."""
     refuse_names(wanted)
-    recorded = manifest.read(text_at(out, manifest.NAME) or "")
-    records = manifest.read(wanted[manifest.NAME])
-    gone = orphans(wanted, out, recorded, folders, closed)
-    folder = _Folder(out, wanted, recorded, commands or {}, command, records, gone)
-    found = [*_wanted(folder), *_unwanted(folder, folders)]
+    known, records = recorded(out), manifest.read(wanted[manifest.NAME])
+    gone = orphans(wanted, out, known, folders, closed)
+    folder = _Folder(out, wanted, known, commands or {}, command, records, gone)
+    left = leftovers(out) if folders else []
+    found = [Finding(path, "orphan", STOPPED, command) for path in left]
+    found += [*_wanted(folder), *_unwanted(folder, folders)]
     found += _record_keeping(folder, {f.path for f in found})
     return tuple(sorted(found, key=lambda finding: finding.path))
 
@@ -160,7 +173,7 @@ def _record_keeping(folder: _Folder, known: set[str]) -> Iterator[Finding]:
     actual = folder.text(manifest.NAME)
     if actual is None:
         yield _absent(folder, manifest.NAME)
-    elif actual != manifest.render(folder.recorded):
+    elif actual != manifest.render(own := manifest.read(actual)):
         why = "edited by hand: not as derive writes it"
         wanted = merged(folder.wanted, _staying(folder))
         yield Finding(
@@ -170,7 +183,7 @@ def _record_keeping(folder: _Folder, known: set[str]) -> Iterator[Finding]:
             folder.command,
             _diff(folder, manifest.NAME, actual, wanted),
         )
-    elif paths := sorted(_disagreeing(folder) - known):
+    elif paths := sorted(_disagreeing(folder, own) - known):
         why = f"its record of {', '.join(paths)} is out of date"
         yield Finding(manifest.NAME, "stale", why, folder.command)
 
@@ -183,10 +196,10 @@ def _staying(folder: _Folder) -> manifest.Manifest:
     return {path: record for path, record in recorded.items() if path not in going}
 
 
-def _disagreeing(folder: _Folder) -> set[str]:
-    """The paths whose record is not the wanted one."""
+def _disagreeing(folder: _Folder, own: manifest.Manifest) -> set[str]:
+    """The paths whose record in the manifest itself is not the wanted one."""
     paths = {*folder.orphans, *folder.records}
-    return {p for p in paths if folder.recorded.get(p) != folder.records.get(p)}
+    return {p for p in paths if own.get(p) != folder.records.get(p)}
 
 
 def _diff(folder: _Folder, path: str, actual: str, wanted: str | None = None) -> str:

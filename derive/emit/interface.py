@@ -313,10 +313,7 @@ class Plumbing:
     def _forward_returns(self) -> str:
         casts = self.casts and not self.kernels
         dtype = f".to({self.op.inputs[0].tensor.name}.dtype)" if casts else ""
-        public = []
-        for c in self.op.outputs:
-            reshape = f".reshape({self.shape(c).strip('()')})" if self.is_leading(c) else ""
-            public.append(f"{c.tensor.name}{reshape}{dtype}")
+        public = [f"_shaped({c.tensor.name}, {self.shape(c)}){dtype}" for c in self.op.outputs]
         items = [*public, *self.saved_inputs, *self.kept_names, *self.numbers]
         return bracketed("return (", items if len(items) > 1 else [f"{items[0]},"], ")", 4)
 

@@ -193,7 +193,7 @@ class KernelWriter:
         return _indented(f"{self._pointer(part.name)} is not None", [line])
 
     def _text(self, expr: Expr, sums: dict[str, str] | None = None) -> str:
-        return TritonPrinter(sums or {}, self.name).text(expr, ())
+        return TritonPrinter(sums or {}, self.name, self.schedule.vectors).text(expr, ())
 
     # -- statements -----------------------------------------------------------------------------
 

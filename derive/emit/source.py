@@ -62,12 +62,15 @@ def fill(parts: Iterable[str], width: int) -> list[str]:
 
 
 def bracketed(opening: str, items: Iterable[str], closing: str, indent: int) -> str:
-    """`opening item, item closing` on one line, or an item a line."""
+    """`opening item, item closing` on one line, or an item a line.
+
+    A single item may end in a comma, which makes a tuple of it.
+    """
     items = list(items)
     line = f"{opening}{', '.join(items)}{closing}"
     if indent + len(line) <= WIDTH:
         return line
-    inner = "".join(f"{' ' * (indent + 4)}{item},\n" for item in items)
+    inner = "".join(f"{' ' * (indent + 4)}{item.removesuffix(',')},\n" for item in items)
     return f"{opening}\n{inner}{' ' * indent}{closing}"
 
 

@@ -117,7 +117,8 @@ class TorchModule:
             )
 
     def _code(self, statement: Statement, given: tuple[Component, ...]) -> str:
-        return TorchPrinter(given[0].tensor.name).shaped(statement.target, statement.expr)
+        code = TorchPrinter(given[0].tensor.name).shaped(statement.target, statement.expr)
+        return f"{code}.clone()" if statement.target.tensor in self.program.copied else code
 
     def _sizes(
         self, statements: Iterable[Statement], given: tuple[Component, ...]

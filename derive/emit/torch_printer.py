@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import count
+from string import ascii_letters
 
 from sympy import Expr, KroneckerDelta, Mul, Pow, Rational, S
 from sympy.core.sorting import default_sort_key
@@ -20,6 +20,7 @@ from derive.emit.scalar import (
     factor_order,
 )
 from derive.emit.source import comma
+from derive.errors import DeriveError
 from derive.notation.functions import Row
 from derive.notation.nodes import Component, Contraction, Index, Size, free_indices
 
@@ -266,9 +267,15 @@ def _matmul(
 
 
 def _einsum_letters(result: Space, dummies: Space) -> dict[Index, str]:
-    """One letter an index: its own where that is one letter and free, else another."""
+    """One letter an index: its own where that is one letter and free, else another.
+
+    DeriveError beyond the letters that torch has.
+    """
+    if (indices := len(result) + len(dummies)) > len(ascii_letters):
+        most = f"torch.einsum has letters for {len(ascii_letters)}"
+        raise DeriveError(f"a sum with {indices} indices: {most}; give parts of it equations")
     letters: dict[Index, str] = {}
-    spare = (chr(ord("a") + k) for k in count())
+    spare = iter(ascii_letters)
     for index in (*result, *dummies):
         name = index.name if len(index.name) == 1 and index.name not in letters.values() else ""
         while not name or name in letters.values():

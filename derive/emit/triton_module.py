@@ -232,6 +232,8 @@ class TritonModule:
         sums = {p.total.marker.tensor.name: f"{p.name}.sum(0)" for p in self.partials}
         printer = _HostPrinter(self._like(), casts | sums)
         code = printer.shaped(work.target, _with_axes(work))
+        if work.target.tensor in self.program.copied:
+            code += ".clone()"
         return Line(work.statement.note, assign(work.target.tensor.name, code, 4))
 
     def _like(self) -> str:

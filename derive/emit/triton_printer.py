@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
-from sympy import Expr, Pow, Rational
+from sympy import Expr, Pow, Rational, S
 
-from derive.emit.scalar import ATOM, PRODUCT, UNARY, Code, ScalarPrinter, bracket
+from derive.emit.scalar import ATOM, PRODUCT, UNARY, Code, ScalarPrinter, bracket, is_divisor
 from derive.notation.functions import ROWS, Row
-from derive.notation.nodes import Component, Contraction, Index, Size
+from derive.notation.nodes import Component, Contraction, Index, Size, Tensor
 
 Space = tuple[Index, ...]
 _HALF = Rational(1, 2)
@@ -17,10 +17,15 @@ _HELPER = re.compile(r"(?<![\w.])_[a-z0-9_]+(?=\()")
 
 
 class TritonPrinter(ScalarPrinter):
-    """Expressions over values that are named like their tensors; `sums` spells each marker."""
+    """Expressions over values that are named like their tensors; `sums` spells each marker.
 
-    def __init__(self, sums: dict[str, str], name: Callable[[str], str]) -> None:
-        self.sums, self.name = sums, name
+    `vectors` are the tensors that run along the row.
+    """
+
+    def __init__(
+        self, sums: dict[str, str], name: Callable[[str], str], vectors: Container[Tensor] = ()
+    ) -> None:
+        self.sums, self.name, self.vectors = sums, name, vectors
 
     def component(self, component: Component, space: Space) -> Code:
         name = component.tensor.name
@@ -35,6 +40,20 @@ class TritonPrinter(ScalarPrinter):
 
     def function(self, row: Row, args: Sequence[Expr], space: Space) -> str:
         return row.triton.format(*(self._argument(a) for a in args))
+
+    def product(self, number: Expr, factors: list[Expr], space: Space) -> Code:
+        """With a high power below, what is one number for the whole row comes first.
+
+        In x^5 s / sigma^3 the numerator may leave the range of its type, though the whole does not.
+        """
+        long = [f for f in factors if any(c.tensor in self.vectors for c in f.atoms(Component))]
+        short = [f for f in factors if f not in long]
+        if not (long and any(map(_is_high, short))) or all(map(is_divisor, short)):
+            return super().product(number, factors, space)
+        first = super().product(number, short, space)[0]
+        rest = super().product(S.One, long, space)[0]
+        joined = f"{first} / {rest[4:]}" if rest.startswith("1 / ") else f"{first} * {rest}"
+        return joined, PRODUCT
 
     def _argument(self, arg: Expr) -> str:
         """A function wants a value of the accumulator's type, not a constant."""
@@ -56,6 +75,11 @@ class TritonPrinter(ScalarPrinter):
         if exponent.is_Rational and exponent.q == 2:
             return f"_power(tl.sqrt({code[0]}), {exponent.p})", ATOM
         return f"_real_power({code[0]}, {self.code(exponent, ())[0]})", ATOM
+
+
+def _is_high(factor: Expr) -> bool:
+    """Does it divide by more than a root or a first power?"""
+    return bool(factor.as_base_exp()[1].as_coeff_Mul()[0] < -1)
 
 
 HELPERS = {h for row in ROWS for h in _HELPER.findall(row.triton)} | {"_power", "_real_power"}

@@ -45,13 +45,20 @@ class Builder:
         return self.build(node)
 
     def _labour(self, node: t.Node) -> int:
-        """The work of naming the dummies: of each sum, their orders times its size."""
-        labour = 0
-        for part in t.walk(node):
+        """The work of naming the dummies: of each sum, their orders times its size.
+
+        A sum of several dummies names those of the sums inside it once more for each of its orders.
+        """
+        labour, todo = 0, [(node, 1)]
+        while todo:
+            part, times = todo.pop()
             bound = part.letters if isinstance(part, t.Reduction) else ()
             dummies = len(bound) or len(self.placed.sums.get(part, ()))
             if dummies:
-                labour += factorial(min(dummies, 5)) * sum(1 for _ in t.walk(part))
+                orders = factorial(min(dummies, 5))
+                labour += times * orders * sum(1 for _ in t.walk(part))
+                times *= orders + 2 if dummies > 1 else 1
+            todo += ((p, times) for p in part.parts)
         return labour
 
     def build(self, node: t.Node) -> Expr:

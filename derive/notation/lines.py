@@ -153,12 +153,18 @@ def _refuse_odd(line: str, number: int, report: Report) -> bool:
     return found
 
 
+_NAMELESS = {"Cc": "control character", "Cs": "surrogate", "Co": "private use"}
+
+
 def _called(character: str) -> str:
-    return f"U+{ord(character):04X} {unicodedata.name(character, 'control character')}"
+    nameless = _NAMELESS.get(unicodedata.category(character), "unassigned")
+    return f"U+{ord(character):04X} {unicodedata.name(character, nameless)}"
 
 
 def _not_of_the_language(character: str) -> tuple[str, str]:
-    message = f"the character `{character}` ({_called(character)}) is no part of the language"
+    called = _called(character)
+    shown = f"`{character}` ({called})" if character.isprintable() else called
+    message = f"the character {shown} is no part of the language"
     if character in SPELLINGS:
         return message, f"write `{SPELLINGS[character]}`"
     name = unicodedata.name(character, "")

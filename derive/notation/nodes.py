@@ -10,7 +10,7 @@ printing puts it back (`notation.explicit`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import count, islice, permutations
+from itertools import count, islice, pairwise, permutations
 from typing import Any, cast
 
 from sympy import Expr, Integer, KroneckerDelta, S
@@ -183,8 +183,7 @@ class Contraction(Expr):
         if isinstance(body, Contraction):
             inner, opened = body.open()
             return Contraction(inner, *opened, *dummies)
-        level = 1 + max((_level(c) for c in body.atoms(Contraction)), default=-1)
-        body, named = _canonical(body, dummies, level)
+        body, named = _canonical(body, dummies, _above(body))
         return Expr.__new__(cls, body, *named)
 
     @property
@@ -204,9 +203,45 @@ class Contraction(Expr):
     def free_symbols(self) -> set[Expr]:
         return self.body.free_symbols - set(self.dummies)
 
+    def _xreplace(self, rule: Mapping[Expr, Expr]) -> tuple[Expr, bool]:
+        """SymPy's own, but where free indices are renamed the dummies mostly keep their names.
+
+        To name them anew is to rename twice, so with sums in sums it would take time without end.
+        """
+        if self in rule or not self._renames_others(rule):
+            return super()._xreplace(rule)
+        body = self.body.xreplace(rule)
+        changed = body is not self.body
+        if changed and self._is_named_for(body):
+            return Expr.__new__(Contraction, body, *self.dummies), True
+        return (Contraction(body, *self.dummies), True) if changed else (self, False)
+
+    def _renames_others(self, rule: Mapping[Expr, Expr]) -> bool:
+        own = set(self.dummies)
+        return all(
+            isinstance(i, Index) and isinstance(j, Index) and i not in own and j not in own
+            for i, j in rule.items()
+        )
+
+    def _is_named_for(self, body: Expr) -> bool:
+        """Would the constructor give the dummies the names that they have?"""
+        if body == 0 or isinstance(body, Contraction) or _above(body) != _level_of(self.dummies[0]):
+            return False
+        marks = [_signature(body, d) for d in self.dummies]
+        return all(one < other for one, other in pairwise(marks))
+
+
+def _above(body: Expr) -> int:
+    """The first number for the dummies of a sum over this body."""
+    return 1 + max((_level(c) for c in body.atoms(Contraction)), default=-1)
+
 
 def _level(contraction: Contraction) -> int:
-    return max(int(d.name[1:]) for d in contraction.dummies)
+    return _level_of(contraction.dummies[-1])
+
+
+def _level_of(dummy: Index) -> int:
+    return int(dummy.name[1:])
 
 
 def _canonical(body: Expr, dummies: Iterable[Index], level: int) -> tuple[Expr, list[Index]]:

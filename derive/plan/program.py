@@ -25,9 +25,11 @@ from derive.notation.nodes import (
     free_indices,
     rename,
 )
-from derive.notation.op import Op, gradient
+from derive.notation.op import Equation, Op, gradient
 from derive.notation.text import equation_text, to_text
 from derive.plan.calls import Form, share_calls
+from derive.plan.copies import copied_gradients, copied_outputs
+from derive.plan.differences import Differences, carried
 from derive.plan.roles import Roles, roles
 from derive.plan.share import share
 from derive.plan.statement import Statement
@@ -58,6 +60,13 @@ class Program:
         """The saved intermediates."""
         inputs = {c.tensor for c in self.op.inputs}
         return tuple(c for c in self.saved if c.tensor not in inputs)
+
+    @cached_property
+    def copied(self) -> set[Tensor]:
+        """The results that would otherwise share memory with something that must not change."""
+        given = (*self.cotangents, *self.saved)
+        outputs = copied_outputs(self.forward, self.op.inputs, self.op.outputs, self.kept)
+        return outputs | copied_gradients(self.backward, given, self.gradients)
 
     @cached_property
     def needed_by(self) -> dict[Tensor, frozenset[str]]:
@@ -100,9 +109,10 @@ class _Planner:
         self.names |= {p.symbol.name for p in op.parameters}
         self.rank = 100_000
         self.again: dict[Tensor, Statement] = {}  # how a forward tensor is computed from saved ones
+        self.differences = Differences()
 
     def run(self, shared: bool) -> Program:
-        forward = [s for e in self.op.equations for s in self._forward(e.target, e.expr, e.text)]
+        forward = [s for e in self.op.equations for s in self._equation(e)]
         chain = [s for stage in self.derivation.stages for s in self._gradient(stage.name)]
         results = tuple(total_gradient(self.op, c) for c in self.op.inputs)
         chain = _live(chain, {r.tensor for r in results})
@@ -129,9 +139,35 @@ class _Planner:
 
     # -- forward -----------------------------------------------------------------------------
 
-    def _forward(self, target: Component, expr: Expr, text: str) -> Iterator[Statement]:
-        note = " ".join(text.split()) or equation_text(target, expr, self.letters)
-        centre = self._zero_sum(target, expr)
+    def _equation(self, equation: Equation) -> Iterator[Statement]:
+        """An equation, after the differences in it that can be re-centred if they have a name."""
+        made: list[Statement] = []
+        target, text = equation.target, " ".join(equation.text.split())
+
+        def define(difference: Expr) -> Component | None:
+            letters = self._letters_for(free_indices(difference))
+            expr = rename(difference, letters)
+            tensor, indices = carried(expr)
+            over = self._zero_sum(expr, indices)
+            if not over:
+                return None
+            named = Component(self._fresh(f"{tensor.name}_centred"), *indices)
+            note = equation_text(named, expr, self.letters)
+            made.extend(self._forward(named, expr, note, over))
+            return rename(named, {new: old for old, new in letters.items()})
+
+        expr = self.differences.introduce(equation.expr, define)
+        over = self._zero_sum(target, target.indices) if isinstance(expr, Add) else ()
+        note = text or equation_text(target, equation.expr, self.letters)
+        yield from made
+        yield from self._forward(target, expr, note, over)
+        if over:
+            self.differences.add(equation.expr, target)
+
+    def _forward(
+        self, target: Component, expr: Expr, note: str, centre: tuple[Index, ...]
+    ) -> Iterator[Statement]:
+        """The statements of one equation, re-centred over indices over which it sums to zero."""
         *hoisted, last = self._hoist(target, expr, note)
         for statement in hoisted:
             self.again[statement.target.tensor] = statement
@@ -142,13 +178,11 @@ class _Planner:
         else:
             yield from self._recentred(last, centre)
 
-    def _zero_sum(self, target: Component, expr: Expr) -> tuple[Index, ...]:
-        """The fewest indices over which a difference was proved to sum to zero, if any."""
-        if len(Add.make_args(expr)) < 2:
-            return ()
-        counts = range(1, len(target.indices) + 1)
-        for chosen in (c for n in counts for c in combinations(target.indices[::-1], n)):
-            total = Contraction(target, *chosen)
+    def _zero_sum(self, difference: Expr, indices: tuple[Index, ...]) -> tuple[Index, ...]:
+        """The fewest of the indices over which a difference was proved to sum to zero, if any."""
+        counts = range(1, len(indices) + 1)
+        for chosen in (c for n in counts for c in combinations(indices[::-1], n)):
+            total = Contraction(difference, *chosen)
             found = self.identities.reduce(total) if isinstance(total, Contraction) else None
             if found is not None and found.right == 0:
                 return chosen
@@ -179,7 +213,8 @@ class _Planner:
         back = self._back(stage.component)
         target = total_gradient(self.op, rename(stage.component, back))
         expr = rename(stage.computed, back)
-        yield from self._hoist(target, expr, equation_text(target, expr, self.letters))
+        note = equation_text(target, expr, self.letters)
+        yield from self._hoist(target, self.differences.name(expr), note)
 
     def _shared(self, chain: list[Statement]) -> list[Statement]:
         """The chain with products that several statements need computed once."""

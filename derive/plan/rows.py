@@ -125,6 +125,11 @@ class Schedule:
         """The summands of the sums over rows."""
         return [s.body for _, s in self.accumulated]
 
+    @property
+    def vectors(self) -> set[Tensor]:
+        """The tensors that run along the column."""
+        return {t for t, axes in self.axes.items() if _kind(self.roles, axes) in (FULL, SHARED)}
+
     def kind(self, component: Component) -> str:
         return _kind(self.roles, self.axes[component.tensor])
 

@@ -9,9 +9,16 @@ from derive.simplify.matching import match
 from derive.theorems.relations import relations
 from derive.theorems.statistics import statistics
 
+_MOST_OPERATIONS = 80  # in the equations of an op that is searched
+
 
 def theorems(derivation: Derivation) -> tuple[Identity, ...]:
-    """The identities that the derivation used, then other sums, then relations of gradients."""
+    """The identities that the derivation used, then other sums, then relations of gradients.
+
+    Of a large op only those that were used: what is true of it has no short proof.
+    """
+    if sum(e.expr.count_ops() for e in derivation.op.equations) > _MOST_OPERATIONS:
+        return derivation.used
     found: list[Identity] = []
     for identity in (*derivation.used, *statistics(derivation.op), *relations(derivation)):
         if not any(_same(identity, known) for known in found):

@@ -17,9 +17,10 @@ from math import prod
 from typing import Any, NamedTuple
 
 import mpmath
+from sympy import Expr
 
 from derive.notation.evaluate import Evaluator
-from derive.notation.nodes import Component, Index, Scalar, Tensor
+from derive.notation.nodes import Component, Contraction, Index, Scalar, Tensor
 from derive.notation.op import Op
 
 _DIGITS = 60
@@ -31,7 +32,7 @@ _DRAWS = ((0, "-1.5"), (1, "0.2"), (2, "-1.5"))  # a seed, the lowest number
 _FEW = 2  # places that must fit before all are looked at
 _MOST_INPUTS = 8
 _MOST_AXES = 4
-_MOST_PLACES = 4000  # components of an op that are worth evaluating
+_MOST_WORK = 12_000  # nodes that are worth evaluating at a point
 _LARGEST_DEGREE = 6
 
 
@@ -261,11 +262,17 @@ class _Point:
 
     def is_sound(self) -> bool:
         """Are the outputs finite, and is the op small enough?"""
-        tensors = [e.target for e in self.op.equations]
-        if sum(prod(self.sizes[i.size] for i in c.indices) for c in tensors) > _MOST_PLACES:
+        if sum(self._work(e.expr, e.target.indices) for e in self.op.equations) > _MOST_WORK:
             return False
         with mpmath.workdps(_DIGITS):
             return self._values(None, self.op.outputs, 0) is not None
+
+    def _work(self, expr: Expr, over: Iterable[Index]) -> int:
+        """How many nodes are evaluated, each for every value of the indices around it."""
+        times = prod(self.sizes[i.size] for i in over)
+        if isinstance(expr, Contraction):
+            return times * self._work(expr.body, expr.dummies)
+        return times * (1 + sum(self._work(a, ()) for a in expr.args))
 
     def response(
         self, change: Symmetry, of: Sequence[Component], most: int | None

@@ -22,6 +22,9 @@ from derive.notation.op import Op
 from derive.plan.roles import roles
 from derive.verify.complex_step import by_complex_step
 from derive.verify.exact import exact as compare_exactly
+from derive.verify.memory import in_memory_of_its_own
+from derive.verify.offset import far_from_zero, re_centred
+from derive.verify.passes import by_themselves
 from derive.verify.program import Place, program, stochastic
 from derive.verify.reference import composed
 from derive.verify.relations import related, worst_violation
@@ -37,6 +40,7 @@ from derive.verify.sample import (
     paired,
     results,
 )
+from derive.verify.tiles import one_at_a_time_in_tiles
 from derive.verify.visible import answers, caught, visible
 
 EXACT = 1e-10
@@ -81,7 +85,9 @@ def _applies(name: str, op: Op, module: ModuleType) -> bool:
         return roles(op).leading is not None
     if name == "its own relations":
         return bool(related(_derivation(op)))
-    return name != "rows in tiles" or hasattr(module, "_TILE")
+    if name == "far from zero":
+        return bool(re_centred(op))
+    return "in tiles" not in name or hasattr(module, "_TILE")
 
 
 def _checked(name: str, check: Check, op: Op, module: ModuleType) -> Row:
@@ -273,7 +279,11 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("float16 against fp64", _in(torch.float16)),
     ("bfloat16 against fp64", _in(torch.bfloat16)),
     ("rows in tiles", _in_tiles),
+    ("far from zero", far_from_zero),
+    ("memory of its own", in_memory_of_its_own),
+    ("passes by themselves", by_themselves),
     ("one gradient at a time", _one_at_a_time),
+    ("one at a time, in tiles", one_at_a_time_in_tiles),
     ("leading axes", _leading_axes),
     ("no rows", _no_rows),
     ("gradcheck", _gradcheck),

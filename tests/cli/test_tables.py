@@ -52,7 +52,9 @@ def test_verify_prints_a_row_for_each_op_and_backend(
     derive: Runner, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def row(check: str, passed: bool, worst: float) -> SimpleNamespace:
-        return SimpleNamespace(check=check, passed=passed, worst=worst, tolerance=1e-9, note="why")
+        return SimpleNamespace(
+            check=check, passed=passed, worst=worst, tolerance=1e-9, note="why", catches=None
+        )
 
     module = ModuleType("derive.verify.run")
     module.verify = lambda op, backend: [  # type: ignore[attr-defined]  # a fake module

@@ -73,23 +73,27 @@ def backend(name: str, suffix: str, comment: str, render: Callable[[Op, Any], st
     )
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    root = tmp_path / "project"
+def made(root: Path) -> Project:
+    """The project in a folder that is there; `files.TEMPLATES` is to be `root / "templates"`."""
     (root / "ops").mkdir(parents=True)
     (root / "pyproject.toml").touch()
-    monkeypatch.setattr(files, "TEMPLATES", root / "templates")
     for name, text in TEMPLATES.items():
         (root / "templates" / name).parent.mkdir(parents=True)
         (root / "templates" / name).write_text(text)
-    made = Project(root, {"cosh": "op cosh(x) -> y\ny = exp(x)\n", "norm": "op norm(x) -> y\n"})
+    project = Project(root, {"cosh": "op cosh(x) -> y\ny = exp(x)\n", "norm": "op norm(x) -> y\n"})
 
     def python(op: Op, derivation: Any) -> str:
-        return f'"""{op.name}"""\n\nSOURCE = {derivation!r}\nENGINE = {made.engine!r}\n'
+        return f'"""{op.name}"""\n\nSOURCE = {derivation!r}\nENGINE = {project.engine!r}\n'
 
-    made.backends = [
+    project.backends = [
         backend("torch", ".py", "#", python),
         backend("triton", ".py", "# ", python),
-        backend("latex", ".tex", "%", lambda op, derivation: f"{op.name} {made.engine}\n"),
+        backend("latex", ".tex", "%", lambda op, derivation: f"{op.name} {project.engine}\n"),
     ]
-    return made
+    return project
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setattr(files, "TEMPLATES", tmp_path / "project" / "templates")
+    return made(tmp_path / "project")

@@ -12,8 +12,11 @@ import pytest
 import torch
 from sympy import Add, Expr, Mul, Pow, Rational, S
 
+from derive.catalogue import parse
+from derive.emit.module import build
 from derive.emit.torch_printer import TorchPrinter
 from derive.emit.triton_printer import TritonPrinter, helpers_in
+from derive.errors import DeriveError
 from derive.notation.nodes import Component, Contraction, Scalar, Tensor
 from derive.notation.op import Op, Parameter
 from derive.rewrite import keeping_shape
@@ -300,3 +303,37 @@ NUMBERS = [
 def test_numbers_are_exact(value: str, shown: str) -> None:
     fraction = Fraction(value)
     assert TorchPrinter().text(Rational(fraction.numerator, fraction.denominator), ()) == shown
+
+
+def outer(axes: int) -> str:
+    """A product of two tensors over one index, and `axes` of the result."""
+    a = ",".join(f"a{k}" for k in range(axes // 2))
+    b = ",".join(f"b{k}" for k in range(axes - axes // 2))
+    return f"op f(x[{a},k], w[k,{b}]) -> y[{a},{b}]\ny[{a},{b}] = x[{a},k]*w[k,{b}]\n"
+
+
+@pytest.mark.parametrize("axes", [4, 27, 51])
+def test_einsum_has_letters_beyond_z(axes: int) -> None:
+    (op,) = parse(outer(axes))
+    module = build(op, backend="torch")
+    x = torch.full((1,) * (axes // 2) + (2,), 3.0)
+    w = torch.full((2,) + (1,) * (axes - axes // 2), 2.0)
+    y, *saved = module.f_forward(x, w)
+    assert y.flatten().tolist() == [12.0]
+    dx, dw = module.f_backward(torch.ones_like(y), *saved)
+    assert (dx.flatten().tolist(), dw.flatten().tolist()) == ([2.0, 2.0], [3.0, 3.0])
+
+
+def test_more_indices_than_letters() -> None:
+    (op,) = parse(outer(52))
+    with pytest.raises(DeriveError, match=r"53 indices: torch\.einsum has letters for 52"):
+        build(op, backend="torch")
+
+
+def test_a_single_gradient_on_a_broken_line() -> None:
+    names = ",".join(f"i{k}" for k in range(16))
+    (op,) = parse(f"op f(x[{names}]) -> y[{names}]\ny[{names}] = exp(x[{names}])\n")
+    module = build(op, backend="torch")
+    x = torch.zeros((1,) * 16, dtype=torch.float64)
+    y, *saved = module.f_forward(x)
+    assert len(module.f_backward(3 * y, *saved)) == 1

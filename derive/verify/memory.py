@@ -1,0 +1,81 @@
+"""Results are written in full, and nothing else is: memory that a module asks for is watched.
+
+What an allocator hands out is, as a rule, what the run before gave back, with its right results
+still in it; and what is written beside it is noticed much later, if at all. So what is unwritten is
+not a number here, and there is such memory on both sides, which must stay as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from math import prod
+from types import ModuleType
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+
+from derive.notation.op import Op
+from derive.verify.reference import composed
+from derive.verify.sample import Sample, errors, results
+
+CLOSE = 1e-10
+_BESIDE = 1024  # numbers on either side of a tensor
+
+
+class OutOfBounds(Exception):
+    """Something was written beside the memory that was asked for."""
+
+
+class _Watched:
+    """torch, but for `empty` and `zeros`."""
+
+    def __init__(self) -> None:
+        self.areas: list[Tensor] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+    def empty(self, size: Sequence[int], **options: Any) -> Tensor:
+        """Numbers that are none, between others."""
+        count = prod(size)
+        area = torch.full((count + 2 * _BESIDE,), float("nan"), **options)
+        self.areas.append(area)
+        return area[_BESIDE : _BESIDE + count].view(size)
+
+    def zeros(self, size: Sequence[int], **options: Any) -> Tensor:
+        """Zeros between numbers that are none."""
+        return self.empty(size, **options).zero_()
+
+    def check(self) -> None:
+        sides = (side for a in self.areas for side in (a[:_BESIDE], a[-_BESIDE:]))
+        if not all(bool(side.isnan().all()) for side in sides):
+            raise OutOfBounds("something was written beside a tensor")
+
+
+@contextmanager
+def watched(module: ModuleType) -> Iterator[None]:
+    """The memory that the module asks for is watched; `OutOfBounds` if it wrote beside it."""
+    memory = _Watched()
+    with patch.object(module, "torch", memory):
+        yield
+    memory.check()
+
+
+def in_memory_of_its_own(op: Op, module: ModuleType, sample: Sample) -> tuple[float, float, str]:
+    """The worst error over rows in a block and rows in tiles, and what is allowed."""
+    want = results(composed(op), sample)
+    worst = 0.0
+    for walk in walks(module):
+        with walk, watched(module):
+            worst = max(worst, errors(results(getattr(module, op.name), sample), want))
+    return worst, CLOSE, ""
+
+
+def walks(module: ModuleType) -> Iterator[AbstractContextManager[object]]:
+    """Rows that fit in a block; then, where a module tells them apart, rows walked in tiles."""
+    yield nullcontext()
+    if hasattr(module, "_TILE"):
+        yield patch.multiple(module, _LONGEST_ROW=0, _TILE=4)

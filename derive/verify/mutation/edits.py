@@ -1,0 +1,118 @@
+"""The mistakes that are made in generated source: each edit replaces a stretch of its text."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from derive.verify.mutation import exempt
+from derive.verify.mutation.kinds import Kinds
+from derive.verify.mutation.slips import SLIPS, Here, Slip
+
+
+@dataclass(frozen=True)
+class Edit:
+    """`text[start:end]` becomes `new`: one mistake, in the statement of lines `first` to `last`."""
+
+    kind: str
+    start: int
+    end: int
+    new: str
+    first: int
+    last: int
+    probe: Edit | None = None  # if no check fails on it, this edit is no mistake
+    reason: str = ""  # why it is none then
+
+    def applied(self, text: str) -> str:
+        return text[: self.start] + self.new + text[self.end :]
+
+
+@dataclass
+class _Walk:
+    """A walk over a module: where it is, and what names are bound there."""
+
+    text: str
+    kinds: Kinds
+    starts: Sequence[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        lines = self.text.splitlines(keepends=True)
+        self.starts = [sum(map(len, lines[:k])) for k in range(len(lines) + 1)]
+
+    def module(self) -> Iterator[Edit]:
+        for node in ast.walk(ast.parse(self.text)):
+            if isinstance(node, ast.FunctionDef) and not exempt.is_exempt(node):
+                bound = {a.arg for a in (*node.args.args, *node.args.kwonlyargs)}
+                for statement in node.body:
+                    yield from self.statement(statement, bound, _absolute(node))
+
+    def statement(self, node: ast.stmt, bound: set[str], absolute: str) -> Iterator[Edit]:
+        """The edits of a statement; what it binds is bound from then on."""
+        blocks = [b for name in ("body", "orelse") for b in getattr(node, name, [])]
+        first = node.lineno
+        last = (blocks[0].lineno - 1 if blocks else node.end_lineno) or first
+        here = Here(self.kinds, frozenset(bound), absolute=absolute)
+        for part, place in self.inside(node, here, set(map(id, blocks))):
+            for slip in (s for slipping in SLIPS for s in slipping(part, place)):
+                change, lines = self.change(part, slip), (first, max(first, last))
+                probe = Edit("probe", *self.span(part), slip.probe, *lines) if slip.probe else None
+                yield Edit(slip.kind, *change, *lines, probe, slip.reason if probe else "")
+        bound |= _bound_by(node)
+        for block in blocks:
+            yield from self.statement(block, bound, absolute)
+
+    def inside(self, node: ast.AST, here: Here, blocks: set[int]) -> Iterator[tuple[ast.AST, Here]]:
+        """A node and what is in it, but for statements with lines of their own."""
+        if exempt.is_exempt(node):
+            return
+        yield node, here
+        for child in exempt.children(node):
+            if id(child) not in blocks:
+                yield from self.inside(child, here.below(node, child), blocks)
+
+    def change(self, node: ast.AST, slip: Slip) -> tuple[int, int, str]:
+        """Where the text changes, and what is there then."""
+        if slip.exchanged is None:
+            return (*self.span(node), slip.new)
+        (start, middle), (after, end) = map(self.span, slip.exchanged)
+        text = self.text
+        return start, end, text[after:end] + text[middle:after] + text[start:middle]
+
+    def span(self, node: ast.AST) -> tuple[int, int]:
+        """Where a node stands in the text."""
+        assert isinstance(node, ast.expr | ast.stmt)
+        assert node.end_lineno is not None
+        return (
+            self.place(node.lineno, node.col_offset),
+            self.place(node.end_lineno, node.end_col_offset or 0),
+        )
+
+    def place(self, line: int, column: int) -> int:
+        """Columns of the tree count bytes, those of the text characters."""
+        start = self.starts[line - 1]
+        before = self.text[start : self.starts[line]].encode()[:column]
+        return start + len(before.decode())
+
+
+def _absolute(function: ast.FunctionDef) -> str:
+    """How absolute values are written: kernels are decorated."""
+    decorators = map(ast.unparse, function.decorator_list)
+    return "tl.abs" if any(d.endswith("jit") for d in decorators) else "abs"
+
+
+def _bound_by(node: ast.stmt) -> set[str]:
+    """The names that a statement gives a value; None is none."""
+    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+        return set()
+    names = (n for n in ast.walk(node) if isinstance(n, ast.Name))
+    return {n.id for n in names if isinstance(n.ctx, ast.Store)}
+
+
+def edits(text: str, kinds: Kinds) -> list[Edit]:
+    """Every edit of a module; two that give one text are one."""
+    found: dict[tuple[int, int, str], Edit] = {}
+    for edit in _Walk(text, kinds).module():
+        if text[edit.start : edit.end] != edit.new:
+            found.setdefault((edit.start, edit.end, edit.new), edit)
+    return sorted(found.values(), key=lambda e: (e.start, e.end, e.kind, e.new))

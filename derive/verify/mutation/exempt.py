@@ -1,0 +1,69 @@
+"""What of generated code is not mutated, and why: it decides no number, or no interpreter sees it.
+
+Everything else in the functions of a module is: kernels, the passes, the plumbing between them.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+FUNCTIONS = {  # by name
+    "_expect": "refuses arguments that do not fit",
+    "_work_dtype": "chooses a type, and refuses what has none",
+    "_choose": "how large a block is: speed",
+    "_warps": "how a kernel is launched: speed",
+    "_programs": "how rows are shared among programs: speed",
+}
+CALLS = {  # by the name that is called, without what it belongs to
+    "_expect": "refuses arguments that do not fit",
+    "_work_dtype": "takes a set of tensors, in any order",
+    "_programs": "how rows are shared among programs: speed",
+    "mark_non_differentiable": "takes a set of tensors, in any order",
+    "device_of": "where, not what",
+    "num_programs": "how rows are shared among programs: speed",
+    "empty": "memory that a kernel fills by address: only how much of it counts",
+}
+KEYWORDS = {  # of any call
+    "BLOCK": "speed",
+    "num_warps": "speed",
+    "enable_fp_fusion": "speed",
+    "ACC": "a type",
+    "dtype": "a type",
+    "device": "where, not what",
+}
+METADATA = {"dtype", "device", "shape", "dim", "new_zeros"}  # the same for tensors of one kind
+
+
+def called(node: ast.expr) -> str:
+    """The name that is called: `sum` in `x.sum(1)`, nothing in `kernel[grid](x)`."""
+    function = node.func if isinstance(node, ast.Call) else node
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""
+
+
+def is_docstring(node: ast.stmt) -> bool:
+    """A statement that is text only."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def is_exempt(node: ast.AST) -> bool:
+    """Is nothing of a node to be mutated?"""
+    if isinstance(node, ast.stmt) and is_docstring(node):
+        return True
+    if isinstance(node, ast.FunctionDef):
+        return node.name in FUNCTIONS
+    refuses = isinstance(node, ast.Raise | ast.Assert | ast.Import | ast.ImportFrom)
+    return refuses or (isinstance(node, ast.Call) and called(node) in CALLS)
+
+
+def children(node: ast.AST) -> Iterator[ast.AST]:
+    """What is inside a node and may be mutated: no annotation, default or decorator."""
+    if isinstance(node, ast.FunctionDef):
+        yield from node.body
+    elif isinstance(node, ast.Call):
+        yield from (node.func, *node.args)
+        yield from (k.value for k in node.keywords if k.arg not in KEYWORDS)
+    else:
+        yield from ast.iter_child_nodes(node)

@@ -1,0 +1,126 @@
+"""Which of the checks of `derive verify` fails first on a mutated module."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from types import ModuleType
+
+from derive.derivation import differentiate
+from derive.emit.backends import BACKENDS
+from derive.emit.files import path_of, source
+from derive.errors import DeriveError
+from derive.notation.op import Op
+from derive.verify.memory import OutOfBounds, watched
+from derive.verify.mutation.edits import Edit, edits
+from derive.verify.mutation.finding import EQUIVALENT, KILLED, LIVE, Finding
+from derive.verify.mutation.kinds import kinds
+from derive.verify.mutation.load import loaded
+from derive.verify.mutation.reach import lines_run
+from derive.verify.run import CHECKS, Check, Row, _applies, _checked
+
+_NOTHING = Edit("none", 0, 0, "", 1, 1)
+UNREACHED = "no check runs these lines"
+
+
+@dataclass
+class Source:
+    """The mutants of one generated module, and which check runs which of its lines."""
+
+    op: Op
+    backend: str
+    checks: tuple[tuple[str, Check], ...] = CHECKS
+    seconds: float = 0.0  # that all checks take on the module as it is
+
+    @cached_property
+    def text(self) -> str:
+        return source(self.op, BACKENDS[self.backend], differentiate(self.op))
+
+    @cached_property
+    def edits(self) -> list[Edit]:
+        return edits(self.text, kinds(self.op))
+
+    @cached_property
+    def reached(self) -> dict[str, frozenset[int]]:
+        """The lines that each check runs of the module as it is."""
+        found: dict[str, frozenset[int]] = {}
+        with loaded(self.text) as module:
+            for name, check in self.checks:
+                if _applies(name, self.op, module):
+                    run = partial(self._row, name, check, module)
+                    found[name] = lines_run(module.__file__ or "", run)
+        return found
+
+    def __len__(self) -> int:
+        return len(self.edits)
+
+    @property
+    def patience(self) -> float:
+        return max(60.0, 60 * self.seconds)
+
+    def prepare(self) -> None:
+        """Work out what all mutants share."""
+        _ = self.edits, self.reached
+        start = time.perf_counter()
+        failure = self._failure(_NOTHING, list(self.reached))
+        self.seconds = time.perf_counter() - start
+        if failure:
+            what = f"{self.op.name} for {self.backend} fails as it is"
+            raise DeriveError(f"{what}, so that mutants tell nothing: {failure}")
+
+    def judge(self, number: int) -> Finding:
+        """What becomes of a mutant."""
+        edit = self.edits[number]
+        seeing = self._seeing(edit)
+        if not seeing:
+            return self.finding(number, LIVE, UNREACHED)
+        failure = self._failure(edit, seeing)
+        if failure:
+            return self.finding(number, KILLED, failure)
+        if edit.probe is not None and not self._failure(edit.probe, seeing):
+            return self.finding(number, EQUIVALENT, edit.reason)
+        return self.finding(number, LIVE, "no check fails on it")
+
+    def _seeing(self, edit: Edit) -> list[str]:
+        """The checks that run what was edited."""
+        lines = range(edit.first, edit.last + 1)
+        return [name for name, reached in self.reached.items() if not reached.isdisjoint(lines)]
+
+    def _failure(self, edit: Edit, seeing: Sequence[str]) -> str:
+        """Which check fails on the edited module, and how; nothing if none does."""
+        try:
+            with loaded(edit.applied(self.text)) as module:
+                failures = (self._fails(name, module) for name in seeing)
+                return next(filter(None, failures), "")
+        except Exception as failure:  # noqa: BLE001  # a mutant may be no module at all
+            return f"no module: {type(failure).__name__}: {failure}"[:200]
+
+    def _fails(self, name: str, module: ModuleType) -> str:
+        try:
+            row = self._row(name, dict(self.checks)[name], module)
+        except OutOfBounds as failure:
+            return f"{name}: {failure}"
+        return "" if row.passed else f"{name}: {row.note or f'{row.worst:.1e}'}"
+
+    def finding(self, number: int, fate: str, why: str) -> Finding:
+        edit = self.edits[number]
+        line = self.text.count("\n", 0, edit.start) + 1
+        place = f"{path_of(self.op, BACKENDS[self.backend])}:{line}"
+        return Finding(
+            self.op.name, self.backend, place, edit.kind, _diff(self.text, edit), fate, why
+        )
+
+    def _row(self, name: str, check: Check, module: ModuleType) -> Row:
+        with watched(module):
+            return _checked(name, check, self.op, module)
+
+
+def _diff(text: str, edit: Edit) -> str:
+    """The lines that change, before and after."""
+    start = text.rfind("\n", 0, edit.start) + 1
+    end = text.find("\n", edit.end)
+    old, new = text[start:end], text[start : edit.start] + edit.new + text[edit.end : end]
+    gone = [f"- {line.strip()}" for line in old.splitlines()]
+    return "\n".join([*gone, *(f"+ {line.strip()}" for line in new.splitlines())])

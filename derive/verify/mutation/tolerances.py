@@ -1,0 +1,99 @@
+"""What other ways to test a gradient would have noticed; for comparison, none of it decides.
+
+`gradcheck` compares two Jacobians, element by element: |a - n| <= atol + rtol |n|. Here n is
+autograd's, which at these tolerances is what finite differences give; a is the mutant's, for one
+unit cotangent after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from derive.notation.nodes import Component, Index
+from derive.notation.op import Op
+from derive.plan.roles import roles
+from derive.verify.program import Program
+from derive.verify.reference import composed
+from derive.verify.sample import SMALL, Sample, draw, gradients
+
+LONG = (2, 64, 2, 2, 2, 2)  # lengths of the indices: rows of 64, as in the article
+
+Backward = Callable[[tuple[Tensor, ...]], Sequence[Tensor]]  # from cotangents to gradients
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to test: what is compared there, and how closely."""
+
+    name: str
+    truth: Sequence[Tensor]
+    found: Callable[[Program], Sequence[Tensor]]
+    atol: float
+    rtol: float
+
+    def notices(self, program: Program) -> bool:
+        """Would a test of this kind fail on the program?"""
+        pairs = zip(self.found(program), self.truth, strict=True)
+        return not all(torch.allclose(a, n, atol=self.atol, rtol=self.rtol) for a, n in pairs)
+
+
+def ways(op: Op) -> list[Way]:
+    """The ways that are compared."""
+    short, long = draw(op, SMALL), _uniform(draw(op, LONG))
+    ones = _shared_at_one(op, draw(op, SMALL))
+    summed = replace(ones, cotangents=tuple(map(torch.ones_like, ones.cotangents)))
+    return [
+        _by_jacobian("gradcheck", op, short, 1e-5, 1e-3),
+        _by_jacobian("gradcheck, atol = rtol = 0.1", op, long, 0.1, 0.1),
+        _by_gradient("allclose, parameters 1", op, ones),
+        _by_gradient("the same of y.sum()", op, summed),
+    ]
+
+
+def _by_jacobian(name: str, op: Op, sample: Sample, atol: float, rtol: float) -> Way:
+    def found(program: Program) -> Sequence[Tensor]:
+        return _jacobian(lambda dy: _gradients(program, replace(sample, cotangents=dy)), sample)
+
+    pullback = torch.func.vjp(composed(op), *sample.inputs)[1]
+    return Way(name, _jacobian(pullback, sample), found, atol, rtol)
+
+
+def _by_gradient(name: str, op: Op, sample: Sample) -> Way:
+    truth = gradients(composed(op), sample)
+    return Way(name, truth, lambda program: _gradients(program, sample), atol=1e-8, rtol=1e-5)
+
+
+def _gradients(program: Program, sample: Sample) -> Sequence[Tensor]:
+    return program.run(sample)[len(sample.cotangents) :]
+
+
+def _jacobian(backward: Backward, sample: Sample) -> Sequence[Tensor]:
+    """The gradients for each unit cotangent, all at once."""
+    counts = [t.numel() for t in sample.cotangents]
+    parts = torch.split(torch.eye(sum(counts), dtype=torch.float64), counts, dim=1)
+    units = tuple(u.reshape(-1, *t.shape) for u, t in zip(parts, sample.cotangents, strict=True))
+    found: Sequence[Tensor] = torch.func.vmap(lambda *dy: tuple(backward(dy)))(*units)
+    return found
+
+
+def _uniform(sample: Sample) -> Sample:
+    """Inputs between 0 and 1, as `torch.rand` gives them."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = (torch.rand(t.shape, generator=generator, dtype=t.dtype) for t in sample.inputs)
+    return replace(sample, inputs=tuple(drawn))
+
+
+def _shared_at_one(op: Op, sample: Sample) -> Sample:
+    """Inputs that all rows share at 1, as γ is in a new model."""
+    lead = roles(op).leading
+    pairs = zip(op.inputs, sample.inputs, strict=True)
+    changed = (t if _carries(c, lead) else torch.ones_like(t) for c, t in pairs)
+    return replace(sample, inputs=tuple(changed)) if lead else sample
+
+
+def _carries(component: Component, lead: Index | None) -> bool:
+    return lead is not None and lead.size in {i.size for i in component.indices}

@@ -1,0 +1,53 @@
+"""The two passes by themselves: `<op>_backward` on what `<op>_forward` gives besides outputs.
+
+Autograd keeps inputs on its own, so what the forward pass hands out for the backward pass is read
+nowhere else; and nowhere else is the backward pass called with no word on which gradients it needs.
+What is handed out must be what the equations say, even where the backward pass would forgive it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from derive.derivation import differentiate
+from derive.notation.op import Op
+from derive.plan.program import plan
+from derive.verify.memory import walks
+from derive.verify.reference import composed, evaluated
+from derive.verify.sample import Sample, error, gradients
+
+CLOSE = 1e-10
+
+
+def by_themselves(op: Op, module: ModuleType, sample: Sample) -> tuple[float, float, str]:
+    """The worst error of outputs, gradients and what is handed out; what is allowed."""
+    truth = evaluated(op, *sample.inputs, **sample.scalars)
+    wanted = [truth[c.tensor.name] for c in op.outputs], gradients(composed(op), sample)
+    worst = 0.0
+    for walk in walks(module):
+        with walk, torch.no_grad():
+            found = getattr(module, f"{op.name}_forward")(*sample.inputs, **sample.scalars)
+            outputs, kept = found[: len(op.outputs)], found[len(op.outputs) :]
+            got = getattr(module, f"{op.name}_backward")(*sample.cotangents, *kept)
+        pairs = [*zip(outputs, wanted[0], strict=True), *zip(got, wanted[1], strict=True)]
+        worst = max(worst, *(error(g, w) for g, w in (*pairs, *_handed_out(op, kept, truth))))
+    return worst, CLOSE, f"{len(kept)} kept"
+
+
+def _handed_out(
+    op: Op, kept: tuple[Any, ...], truth: dict[str, Any]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The tensors that some equation defines, and their values by it."""
+    named = zip(_saved(op), kept, strict=False)  # sizes and scalars come after the tensors
+    yield from ((tensor, truth[name]) for name, tensor in named if name in op.tensors)
+
+
+@cache
+def _saved(op: Op) -> tuple[str, ...]:
+    return tuple(c.tensor.name for c in plan(op, differentiate(op)).saved)
