@@ -1,8 +1,8 @@
-"""Results are written in full, and nothing else is: memory that a module asks for is watched.
+"""Results are written in full, and nothing else is; nothing beside a tensor is read.
 
 What an allocator hands out is, as a rule, what the run before gave back, with its right results
 still in it; and what is written beside it is noticed much later, if at all. So what is unwritten is
-not a number here, and there is such memory on both sides, which must stay as it is.
+not a number here, and there is such memory on both sides of a tensor, which must stay as it is.
 """
 
 from __future__ import annotations
@@ -49,18 +49,23 @@ class _Watched:
         """Zeros between numbers that are none."""
         return self.empty(size, **options).zero_()
 
+    def hold(self, tensor: Tensor) -> Tensor:
+        """The same numbers, between others that are none."""
+        return self.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device).copy_(tensor)
+
     def check(self) -> None:
+        """Is what is beside every tensor as it was?"""
         sides = (side for a in self.areas for side in (a[:_BESIDE], a[-_BESIDE:]))
         if not all(bool(side.isnan().all()) for side in sides):
             raise OutOfBounds("something was written beside a tensor")
 
 
 @contextmanager
-def watched(module: ModuleType) -> Iterator[None]:
+def watched(module: ModuleType) -> Iterator[_Watched]:
     """The memory that the module asks for is watched; `OutOfBounds` if it wrote beside it."""
     memory = _Watched()
     with patch.object(module, "torch", memory):
-        yield
+        yield memory
     memory.check()
 
 
@@ -69,9 +74,23 @@ def in_memory_of_its_own(op: Op, module: ModuleType, sample: Sample) -> tuple[fl
     want = results(composed(op), sample)
     worst = 0.0
     for walk in walks(module):
-        with walk, watched(module):
-            worst = max(worst, errors(results(getattr(module, op.name), sample), want))
+        with walk:
+            worst = max(worst, errors(_results(op, module, sample), want))
     return worst, CLOSE, ""
+
+
+def _results(op: Op, module: ModuleType, sample: Sample) -> tuple[Tensor, ...]:
+    """Outputs and gradients by the two passes; what they are given is watched, too."""
+    exact = (*sample.inputs, *sample.cotangents)
+    with watched(module) as memory, torch.no_grad():
+        held = [memory.hold(t) for t in exact]
+        inputs, cotangents = held[: len(sample.inputs)], held[len(sample.inputs) :]
+        found = getattr(module, f"{op.name}_forward")(*inputs, **sample.scalars)
+        outputs, kept = found[: len(op.outputs)], found[len(op.outputs) :]
+        got = getattr(module, f"{op.name}_backward")(*cotangents, *kept)
+    if not all(map(torch.equal, held, exact)):
+        raise OutOfBounds("something was written into what was given")
+    return (*outputs, *got)
 
 
 def walks(module: ModuleType) -> Iterator[AbstractContextManager[object]]:

@@ -189,7 +189,7 @@ from derive.higher import backward
 ops = [load(name) for name in ("layer_norm", "softmax")]
 ops += [op for path in sys.argv[1:] for op in load_all(path)]
 for op in (*ops, backward(ops[1])):
-    print(differentiate(op).show(trace=True))
+    print(differentiate(op).latex())
 """
 
 
