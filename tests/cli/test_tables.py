@@ -62,6 +62,7 @@ def test_verify_prints_a_row_for_each_op_and_backend(
         row("fp64", True, 1e-12),
     ]
     monkeypatch.setitem(sys.modules, "derive.verify.run", module)
+    monkeypatch.setenv("COLUMNS", "200")
     done = derive("verify", "my/foo.op")
     assert done.code == 1
     lines = [line.split() for line in done.out.splitlines()]

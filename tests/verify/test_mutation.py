@@ -367,6 +367,15 @@ def test_memory_is_watched() -> None:
     assert module.torch is torch
 
 
+def test_what_is_given_stays_as_it_is() -> None:
+    op = named("layer_norm")
+    with (
+        broken("layer_norm", "m = x.mean(1)", "m = x.add_(1).mean(1)") as module,
+        pytest.raises(OutOfBounds, match="given"),
+    ):
+        in_memory_of_its_own(op, module, run.sample_for(op, torch.float64))
+
+
 # -- processes of their own ------------------------------------------------------------------------
 
 
