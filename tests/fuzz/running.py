@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase, settings
 from derive import cli
 
 LONG = int(os.environ.get("DERIVE_FUZZ", "1"))  # how many times more examples, drawn at random
-SECONDS = 6.0  # of the processor, where other work does not count; 2 on the machine it was written on
+SECONDS = 6.0  # of the processor, where other work does not count; a fast one takes 2
 _PLACE = re.compile(r"^(?:error: )?[^\n]*:\d+:\d+: E\d{3} |^  \w+: line \d+$", re.MULTILINE)
 _FORBIDDEN = {"os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "os.remove"}
 _FORBIDDEN |= {"socket.connect", "socket.bind", "ftplib.connect", "webbrowser.open", "pty.spawn"}
