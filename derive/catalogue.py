@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 from pathlib import Path
 
 from derive.config import nearest, project_root
-from derive.errors import DeriveError, printable
+from derive.errors import DeriveError, all_of, printable
 from derive.notation.op import Op
 
 FOLDER = Path(__file__).parent / "ops"
@@ -116,7 +117,7 @@ def _folder(path: Path) -> tuple[Op, ...]:
     files = sorted(path.glob("*.op"))
     if not files:
         raise DeriveError(f"{printable(str(path))}: no .op file in this folder")
-    return tuple(op for file in files for op in _read(file))
+    return tuple(all_of(partial(_read, file) for file in files))
 
 
 def _read(path: Path) -> tuple[Op, ...]:
@@ -125,7 +126,7 @@ def _read(path: Path) -> tuple[Op, ...]:
     if not path.is_file():
         hint = nearest(path.name, _op_files(path.parent))
         problem = "is not a file" if path.exists() else f"no such file{hint}"
-        raise DeriveError(f"{printable(str(path))}: {problem}")
+        raise DeriveError(f"{printable(str(path))}: {problem}", str(path))
     with path.open("rb") as file:
         data = file.read(_MOST_BYTES)
     cut = len(data) == _MOST_BYTES  # maybe within a letter; the reader refuses so long a text
@@ -133,4 +134,4 @@ def _read(path: Path) -> tuple[Op, ...]:
         return read_ops(data.decode("utf-8", "ignore" if cut else "strict"), str(path))
     except UnicodeDecodeError as error:
         at = f"{printable(str(path))}: not UTF-8 at byte {error.start}"
-        raise DeriveError(at) from error
+        raise DeriveError(at, str(path)) from error

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -14,6 +12,8 @@ import click
 
 from derive import __version__, report
 from derive.errors import DeriveError, reason
+from derive.options import Choice, Group, common_options, set_style
+from derive.options import settings as _settings
 
 FORMS = ("chain", "closed", "factored")
 MOST_BYTES = 1 << 23  # of a paper
@@ -22,67 +22,9 @@ GOOD, WRONG, USAGE, BUG, INTERRUPTED = 0, 1, 2, 3, 130
 T = TypeVar("T")
 
 
-@dataclass
-class Settings:
-    """The options that every command takes, before or after its name."""
-
-    quiet: bool = False
-    verbose: bool = False
-    no_progress: bool = False
-    color: bool | None = None  # None: colour on a terminal
-
-
-_settings = Settings()
-
-
-def _set(_ctx: click.Context, option: click.Parameter, value: bool | None) -> None:
-    if value and option.name:
-        setattr(_settings, option.name, True)
-
-
-def _set_color(ctx: click.Context, _option: click.Parameter, value: bool | None) -> None:
-    if value is None and os.environ.get("NO_COLOR") and _settings.color is None:
-        value = False
-    if value is not None:
-        _settings.color = ctx.find_root().color = ctx.color = value
-
-
-def _common_options() -> list[click.Parameter]:
-    def flag(*names: str, text: str) -> click.Option:
-        return click.Option(names, is_flag=True, expose_value=False, callback=_set, help=text)
-
-    return [
-        flag("-q", "--quiet", text="Print results only."),
-        flag("-v", "--verbose", text="Print more; a traceback with an error."),
-        flag("--no-progress", text="No progress bar."),
-        click.Option(
-            ["--color/--no-color"],
-            default=None,
-            expose_value=False,
-            callback=_set_color,
-            help="Colour; the default is colour on a terminal, unless NO_COLOR is set.",
-        ),
-    ]
-
-
-class _Command(click.Command):
-    """A command that takes the common options too."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.params.extend(_common_options())
-
-
-class _Group(click.Group):
-    command_class = _Command
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)  # in the order in which a user meets them
-
-
 @click.group(
-    cls=_Group,
-    params=_common_options(),
+    cls=Group,
+    params=common_options(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 OP is a name of the catalogue (`derive list`), a path to an .op file (FILE.op:NAME picks one op
@@ -120,8 +62,9 @@ _backends = click.option(
     "--backend", "backends", metavar="NAME", multiple=True, help="Only this one; may be repeated."
 )
 _style = click.option(
-    "--output-format", "style", type=click.Choice(report.FORMATS), default="full", show_default=True
-)
+    "--output-format", "style", type=Choice(report.FORMATS), default="full", show_default=True,
+    callback=set_style, help="How results, and errors, are told.",
+)  # fmt: skip
 
 
 @cli.command("list")
@@ -135,7 +78,7 @@ def list_ops(ctx: click.Context, ops: Sequence[str]) -> None:
 
 
 _form = click.option(
-    "--form", type=click.Choice(FORMS), default="closed", show_default=True,
+    "--form", type=Choice(FORMS), default="closed", show_default=True,
     help="Gradients as computed, put together, or with names for what recurs.",
 )  # fmt: skip
 
@@ -155,7 +98,7 @@ def show(op: str, wrt: str | None, trace: bool, form: str) -> None:
 @cli.command()
 @_op
 @click.option(
-    "--part", type=click.Choice(["forward", "steps", "result", "all"]), default="all",
+    "--part", type=Choice(["forward", "steps", "result", "all"]), default="all",
     show_default=True, help="Which part of the derivation.",
 )  # fmt: skip
 @click.option("--standalone", is_flag=True, help="A document that compiles by itself.")
@@ -363,12 +306,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return USAGE
     except DeriveError as error:
-        _refuse(str(error))
-        return USAGE
+        return _refuse_input(error)
     except OSError as error:
-        place = f"{report.clean(str(error.filename))}: " if error.filename else ""
-        _refuse(place + reason(error))
-        return USAGE
+        path = str(error.filename or "")
+        place = f"{report.clean(path)}: " if path else ""
+        return _refuse_input(DeriveError(place + reason(error), path))
     except Exception as error:  # noqa: BLE001  # whatever is left is a bug
         return _bug(error)
 
@@ -379,6 +321,15 @@ def _refuse(text: str) -> None:
     click.echo(
         f"{click.style('error', fg='red', bold=True)}: {text}", err=True, color=_settings.color
     )
+
+
+def _refuse_input(error: DeriveError) -> int:
+    """To a person on stderr; to a program on stdout, where it looks for results."""
+    if _settings.style == "full":
+        _refuse(str(error))
+    else:
+        click.echo(report.refusal(error, _settings.style))
+    return USAGE
 
 
 def _bug(error: Exception) -> int:

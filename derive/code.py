@@ -16,3 +16,4 @@ class Code:
     example: str
     statement: str = ""
     paper: str = ""
+    derived: bool = False  # the example can be read; it is refused when it is derived

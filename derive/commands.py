@@ -53,14 +53,18 @@ def proofs(target: str, equation: str | None, text: str | None, path: str = "") 
     """A proof, a refutation, or neither, of each equation: the one given, those of a text."""
     if text is not None and path.lower().endswith(SUFFIXES):
         return [*(proofs(target, equation, None) if equation else ()), *_paper(target, text, path)]
-    lines = [line.strip() for line in (text or "").splitlines()]
-    equations = [line for line in (equation, *lines) if line and not line.startswith("#")]
-    if not equations:
-        raise DeriveError("an equation to prove is wanted: 'lhs = rhs', or --from FILE")
-    op = load(target)
-    from derive.prove import prove
+    from derive.derivation import differentiate
+    from derive.listing import read_listing
+    from derive.notation.statement import read_equation
+    from derive.prove import prove_statement
 
-    return [prove(op, line) for line in equations]
+    op = load(target)
+    given = [read_equation(op, equation)] if equation else []
+    statements = [*given, *read_listing(op, text or "", path)]
+    if not statements:
+        raise DeriveError("an equation to prove is wanted: 'lhs = rhs', or --from FILE")
+    derivation = differentiate(op)
+    return [prove_statement(derivation, statement) for statement in statements]
 
 
 def _paper(target: str, text: str, path: str) -> list[Equality]:

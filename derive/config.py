@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from typing import Any
 from derive.errors import DeriveError
 
 DEFAULT_OUT = "generated"
+_HEAD = re.compile(r"\s*\[tool\.derive\b")
 
 
 @dataclass(frozen=True)
@@ -53,24 +56,38 @@ def _table(path: Path) -> dict[str, Any] | None:
     try:
         tool = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DeriveError(f"{path}: not valid TOML: {error}") from error
+        line = re.search(r"at line (\d+)", str(error))
+        raise _refusal(path, f"not valid TOML: {error}", int(line[1]) if line else 0) from error
     table = tool.get("derive")
     if table is not None and not isinstance(table, dict):
-        raise DeriveError(f"{path}: [tool.derive] must be a table")
+        raise _refusal(path, "[tool.derive] must be a table", _line(path, "derive"))
     return table
 
 
 def _checked(table: dict[str, Any], root: Path) -> Config:
-    place = f"{root / 'pyproject.toml'}: [tool.derive]"
+    path = root / "pyproject.toml"
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in _READERS:
-            raise DeriveError(f'{place}: unknown key "{key}"{nearest(key, _READERS)}')
+            hint = nearest(key, _READERS) or f"; there are {', '.join(_READERS)}"
+            raise _refusal(path, f'[tool.derive]: unknown key "{key}"{hint}', _line(path, key))
         try:
             values[key] = _READERS[key](value)
         except ValueError as error:
-            raise DeriveError(f"{place}: {key}: {error}") from error
+            raise _refusal(path, f"[tool.derive]: {key}: {error}", _line(path, key)) from error
     return Config(root, **values, given=True)
+
+
+def _refusal(path: Path, message: str, line: int) -> DeriveError:
+    return DeriveError(f"{path}: {message}", Path(os.path.relpath(path)).as_posix(), line)
+
+
+def _line(path: Path, key: str) -> int:
+    """The first line from the table's head on, or of the file, that gives a key; 0 for none."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    first = next((k for k, line in enumerate(lines) if _HEAD.match(line)), 0)
+    gives = re.compile(rf"""\s*(\[tool\.derive\.)?["']?{re.escape(key)}["']?\s*[=\]]""")
+    return next((k + 1 for k, line in enumerate(lines) if k >= first and gives.match(line)), 0)
 
 
 def _string(value: object) -> str:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from sympy import Add, Expr, Mul, S
 
 from derive.calculus.jacobian import differentiate as carry_out
+from derive.notation.effort import Exhausted, bounded, refusal
+from derive.notation.known import parts_of, size_of
 from derive.notation.nodes import (
     Component,
     Contraction,
@@ -25,6 +27,7 @@ from derive.notation.nodes import (
     rename,
 )
 from derive.notation.op import Equation, Op, gradient, is_gradient, total
+from derive.notation.solution import Solution, carried
 from derive.rewrite import Chain, Step, everywhere, keeping_shape
 from derive.simplify.collect import COLLECT
 from derive.simplify.identities import Identities, Identity, outer_sums
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 _MOST_ROUNDS = 1000
 _FEW_ROUNDS = 4  # for an intermediate: enough to see what cancels
 _MOST_OPERATIONS = 120  # a closed form beyond this is none: gradients of intermediates stay named
+_MOST_WORK = 450_000  # nodes in all steps
+_MOST_NODES = 100 * _MOST_OPERATIONS  # an expression of so many has more operations than that
 _LETTERS = "pqrstuwijklmnzbcdefghaovxy"
 
 
@@ -73,7 +78,7 @@ class Derivation:
     @cached_property
     def gradients(self) -> dict[str, Expr]:
         """The closed form of each input's gradient, by the input's name."""
-        return {c.tensor.name: self.stage[c.tensor.name].closed for c in self.op.inputs}
+        return {c.tensor.name: self.stage[c.tensor.name].closed for c in self.op.differentiable}
 
     @cached_property
     def chain(self) -> dict[str, Expr]:
@@ -114,8 +119,12 @@ class Derivation:
 
 def differentiate(op: Op) -> Derivation:
     """Derive the gradient of every tensor of the op."""
-    with keeping_shape():
-        return _Deriver(op).run()
+    deriver = _Deriver(op)
+    with keeping_shape(), bounded(_MOST_WORK):
+        try:
+            return deriver.run()
+        except Exhausted:
+            raise refusal(op, deriver.at) from None
 
 
 class _Deriver:
@@ -129,6 +138,7 @@ class _Deriver:
         self.inputs = {c.tensor for c in op.inputs}
         self.stages: dict[Tensor, Stage] = {}  # keyed by the gradient's tensor
         self.depth: dict[Tensor, int] = {}  # sums nested on the way to a gradient
+        self.at = op.equations[0]  # the equation that is being derived
 
     def run(self) -> Derivation:
         stages = tuple(self._stage(t) for t in self._order())
@@ -136,14 +146,24 @@ class _Deriver:
 
     def _order(self) -> list[Component]:
         ends = {c.tensor for c in self.op.outputs if not consumers(self.op, c)}
-        inner = [e.target for e in reversed(self.op.equations) if e.target.tensor not in ends]
-        easy = [
-            c for c in self.op.inputs if all(e.target.tensor in ends for e in consumers(self.op, c))
+        inner = [
+            c
+            for e in reversed(self.op.equations)
+            for c in dict.fromkeys((e.target, carried(e.target, e.expr)[0]))
+            if c.tensor not in ends
         ]
-        hard = [c for c in self.op.inputs if c not in easy]
+        inputs = self.op.differentiable
+        easy = [c for c in inputs if all(self._is_end(e, ends) for e in consumers(self.op, c))]
+        hard = [c for c in inputs if c not in easy]
         return [*easy, *inner, *hard]
 
+    def _is_end(self, equation: Equation, ends: set[Tensor]) -> bool:
+        """Is its gradient given? That of a relation's right side never is."""
+        return equation.target.tensor in ends and not isinstance(equation.expr, Solution)
+
     def _stage(self, declared: Component) -> Stage:
+        if declared.tensor not in {c.tensor for c in self.op.tensors.values()}:
+            return self._adjoint(declared)
         component = self._primed(declared)
         uses = consumers(self.op, declared)
         jacobians = tuple(self._jacobian(e, component) for e in uses)
@@ -155,6 +175,28 @@ class _Deriver:
         self.stages[key] = stage
         self.depth[key] = self._depth(computed)
         return stage
+
+    def _adjoint(self, right: Component) -> Stage:
+        """The gradient of the right side of a relation: the transposed relation, never inverted."""
+        equation = next(
+            e for e in self.op.equations if carried(e.target, e.expr)[0].tensor == right.tensor
+        )
+        assert isinstance(equation.expr, Solution)
+        given = total_gradient(self.op, equation.target)
+        adjoint = equation.expr.adjoint(given)
+        closed = equation.expr.adjoint(self._closed_form(given))
+        chain = Chain(gradient(right), adjoint)
+        stage = Stage(right, (), chain, Chain(gradient(right), closed), adjoint)
+        self.stages[gradient(right).tensor] = stage
+        self.depth[gradient(right).tensor] = 1
+        return stage
+
+    def _closed_form(self, given: Component) -> Expr:
+        """The closed form of a gradient in the letters of the component; a cotangent is its own."""
+        stage = self.stages.get(given.tensor)
+        if stage is None:
+            return given
+        return rename(stage.closed, dict(zip(stage.component.indices, given.indices, strict=True)))
 
     def _primed(self, declared: Component) -> Component:
         """The component in letters of its own, one an axis (a square matrix repeats its letter)."""
@@ -168,7 +210,9 @@ class _Deriver:
         return Component(declared.tensor, *letters)
 
     def _jacobian(self, equation: Equation, wrt: Component) -> Chain:
-        chain = Chain(Partial(equation.target, wrt), Differentiate(equation.expr, wrt))
+        self.at = equation
+        target, expr = carried(equation.target, equation.expr)
+        chain = Chain(Partial(target, wrt), Differentiate(expr, wrt))
         carry_out(chain)
         chain.run((*self.identities.folds, *CONTRACTING))
         return chain
@@ -181,26 +225,31 @@ class _Deriver:
         jacobians: tuple[Chain, ...],
     ) -> Chain:
         """∂l/∂t_P = Σ ∂l/∂u_F ∂u_F/∂t_P, over the equations u that use t and their indices F."""
+        images = [carried(e.target, e.expr)[0] for e in uses]
         products = [
-            Contraction(
-                Mul(total_gradient(self.op, e.target), Partial(e.target, wrt)), *e.target.indices
-            )
-            for e in uses
+            Contraction(Mul(total_gradient(self.op, u), Partial(u, wrt)), *u.indices)
+            for u in images
         ]
         given = [gradient(wrt)] if declared.tensor in {c.tensor for c in self.op.outputs} else []
         chain = Chain(total_gradient(self.op, wrt), Add(*given, *products))
-        known = {(e.target.tensor): (e, j.expr) for e, j in zip(uses, jacobians, strict=True)}
+        known = {u.tensor: (u, j.expr) for u, j in zip(images, jacobians, strict=True)}
 
         def insert(expr: Expr) -> Expr | None:
             if not isinstance(expr, Partial):
                 return None
-            equation, value = known[expr.of.tensor]
-            return rename(value, dict(zip(equation.target.indices, expr.of.indices, strict=True)))
+            image, value = known[expr.of.tensor]
+            return rename(value, dict(zip(image.indices, expr.of.indices, strict=True)))
 
         chain.record("insert the Jacobian", "", everywhere(insert, chain.expr))
         chain.run(CONTRACTING)
+        chain.record("this gradient vanishes", "", everywhere(self._vanished, chain.expr))
         self._use_identities(chain)
         return chain
+
+    def _vanished(self, expr: Expr) -> Expr | None:
+        """Zero for a gradient that was found to be zero."""
+        stage = self.stages.get(expr.tensor) if isinstance(expr, Component) else None
+        return S.Zero if stage is not None and stage.closed == 0 else None
 
     # -- substitution ------------------------------------------------------------------------
 
@@ -211,6 +260,8 @@ class _Deriver:
         fired = False
         for _ in range(rounds):
             if not self._open_gradients(chain.expr):
+                break
+            if self._settled_size(chain.expr) > _MOST_NODES:
                 break
             after = everywhere(self._settled, chain.expr)
             if after.count_ops() > _MOST_OPERATIONS:
@@ -223,16 +274,26 @@ class _Deriver:
         chain.apply(COLLECT)
         return chain, computed
 
+    def _settled_size(self, expr: Expr) -> int:
+        """How many nodes there are at least once the gradients are put in."""
+        opened = (self.stages[c.tensor] for c in parts_of(expr, Component) if self._can_open(c))
+        return size_of(expr) + sum(size_of(_form(stage)) for stage in opened)
+
     def _open_gradients(self, expr: Expr) -> bool:
-        return any(c.tensor in self.stages for c in expr.atoms(Component))
+        return any(self._can_open(c) for c in expr.atoms(Component))
+
+    def _can_open(self, component: Component) -> bool:
+        """Is it a gradient with an expression of its own? A solution keeps its name."""
+        stage = self.stages.get(component.tensor)
+        return stage is not None and not isinstance(stage.computed, Solution)
 
     def _settled(self, expr: Expr) -> Expr | None:
-        """A gradient that closes to one product is put in whole; any other, one equation deep."""
-        if not isinstance(expr, Component) or expr.tensor not in self.stages:
+        """The gradient of an equation that uses the tensor, put in."""
+        if not isinstance(expr, Component) or not self._can_open(expr):
             return None
         stage = self.stages[expr.tensor]
-        form = stage.computed if isinstance(stage.closed, Add) else stage.closed
-        return rename(form, dict(zip(stage.component.indices, expr.indices, strict=True)))
+        letters = dict(zip(stage.component.indices, expr.indices, strict=True))
+        return rename(_form(stage), letters)
 
     def _use_identities(self, chain: Chain) -> bool:
         """Replace each sum that the definitions know; its proof goes with the step."""
@@ -264,6 +325,11 @@ class _Deriver:
     def _cost(self, expr: Expr) -> tuple[int, int, int]:
         sums = [d for c in outer_sums(expr) for d in c.dummies]
         return self._depth(expr), len(sums), int(expr.count_ops()) if expr != S.Zero else 0
+
+
+def _form(stage: Stage) -> Expr:
+    """A gradient that closes to one product is put in whole; any other, one equation deep."""
+    return stage.computed if isinstance(stage.closed, Add) else stage.closed
 
 
 def consumers(op: Op, component: Component) -> list[Equation]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from derive.codes import CODES
 
@@ -14,6 +15,7 @@ __all__ = [
     "Report",
     "SourceError",
     "Span",
+    "all_of",
     "printable",
     "reason",
     "render",
@@ -50,10 +52,12 @@ class DeriveError(Exception):
     """Input that is refused: an op file, an equation, an option. Commands end with exit code 2.
 
     A message may quote a name or a path that somebody else chose; only its line breaks are kept.
+    `path` and `line`: the file that is at fault, and where, as far as that is known.
     """
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, path: str = "", line: int = 0) -> None:
         super().__init__("\n".join(map(printable, message.split("\n"))))
+        self.path, self.line = path, line
 
 
 def reason(error: OSError) -> str:
@@ -67,6 +71,23 @@ class SourceError(DeriveError):
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
         self.diagnostics = diagnostics
         super().__init__("\n\n".join(render(d) for d in diagnostics))
+
+
+T = TypeVar("T")
+
+
+def all_of(calls: Iterable[Callable[[], Sequence[T]]]) -> list[T]:
+    """What every call gives; of texts that are refused, every refusal in one error."""
+    found: list[T] = []
+    refused: dict[Diagnostic, None] = {}
+    for call in calls:
+        try:
+            found += call()
+        except SourceError as error:
+            refused |= dict.fromkeys(error.diagnostics)
+    if refused:
+        raise SourceError(tuple(refused))
+    return found
 
 
 _WIDTH, _BEFORE = 100, 60  # of a long source line, what is shown, and how much before the mark

@@ -14,7 +14,7 @@ from sympy import Add, Expr, Mul
 
 from derive.calculus.jacobian import jacobian
 from derive.derivation import Derivation, differentiate, total_gradient
-from derive.notation.nodes import Component, Contraction, Index, Tensor
+from derive.notation.nodes import Component, Contraction, Index, Labels, Tensor
 from derive.notation.op import Equation, Op, gradient
 from derive.notation.text import component_text, equation_text
 from derive.rewrite import Chain, keeping_shape
@@ -28,7 +28,9 @@ def backward(op: Op, derivation: Derivation | None = None) -> Op:
         found = derivation or differentiate(op)
         equations = [*op.equations, *(_gradient_equation(op, found, s.name) for s in found.stages)]
         cotangents = [gradient(c) for c in op.outputs]
-        results = [total_gradient(op, found.stage[c.tensor.name].component) for c in op.inputs]
+        results = [
+            total_gradient(op, found.stage[c.tensor.name].component) for c in op.differentiable
+        ]
         return _assembled(op, "backward", [*op.inputs, *cotangents], equations, results)
 
 
@@ -36,7 +38,7 @@ def jvp(op: Op) -> Op:
     """The op (inputs, tangents) -> tangents of the outputs, by the chain rule along the graph."""
     with keeping_shape():
         identities = Identities(op)
-        tangents = [_tangent(c) for c in op.inputs]
+        tangents = [_tangent(c) for c in op.differentiable]
         pairs = ((e, _tangent_equation(op, e, identities)) for e in op.equations)
         equations = [equation for pair in pairs for equation in pair]
         results = [_tangent(c) for c in op.outputs]
@@ -53,7 +55,8 @@ def _gradient_equation(op: Op, derivation: Derivation, name: str) -> Equation:
 def _tangent(component: Component) -> Component:
     """The tangent of a tensor, `t_dot`."""
     tensor = component.tensor
-    return Component(Tensor(f"{tensor.name}_dot", tensor.rank + 10_000), *component.indices)
+    made = Tensor(f"{tensor.name}_dot", tensor.rank + 10_000, tensor.groups)
+    return Component(made, *component.indices)
 
 
 def _tangent_equation(op: Op, equation: Equation, identities: Identities) -> Equation:
@@ -65,7 +68,8 @@ def pushed(
     op: Op, equation: Equation, tangent: Callable[[Component], Expr], identities: Identities
 ) -> Expr:
     """The tangent of what an equation defines, from the tangents of what it uses."""
-    used = sorted({c.tensor for c in equation.expr.atoms(Component)}, key=lambda t: t.rank)
+    tensors = {c.tensor for c in equation.expr.atoms(Component)}
+    used = sorted((t for t in tensors if not isinstance(t, Labels)), key=lambda t: t.rank)
     return Add(*(_pushed(equation.expr, op.tensors[t.name], tangent, identities) for t in used))
 
 
@@ -91,7 +95,7 @@ def _assembled(
     live = _live(equations, {c.tensor for c in outputs})
     order = [*(c.tensor for c in inputs), *(e.target.tensor for e in live)]
     names = _names(op, order)
-    ranked = {t: Tensor(names[t], rank) for rank, t in enumerate(order)}
+    ranked = {t: _ranked(t, names[t], rank) for rank, t in enumerate(order)}
     letters = _letters(op, live)
 
     def moved(expr: Expr) -> Expr:
@@ -113,7 +117,14 @@ def _assembled(
         header,
         "\n".join([header, *(e.text for e in shown)]) + "\n",
         op.path,
+        op.extents,
     )
+
+
+def _ranked(tensor: Tensor, name: str, rank: int) -> Tensor:
+    if isinstance(tensor, Labels):
+        return Labels(name, rank, tensor.values, tensor.groups)
+    return Tensor(name, rank, tensor.groups)
 
 
 def _names(op: Op, tensors: Iterable[Tensor]) -> dict[Tensor, str]:
@@ -143,7 +154,8 @@ def _letters(op: Op, equations: Iterable[Equation]) -> tuple[Index, ...]:
 
 
 def _header(name: str, op: Op, inputs: Iterable[Component], outputs: Iterable[Component]) -> str:
-    scalars = ", ".join(f"{p.symbol.name} = {p.text}" for p in op.parameters)
+    numbers = [f"{p.symbol.name} = {p.text}" for p in op.parameters]
+    scalars = ", ".join([*numbers, *(f"{e.size.name} = {e.default}" for e in op.extents)])
     given = ", ".join(map(component_text, inputs)) + (f"; {scalars}" if scalars else "")
     results = ", ".join(map(component_text, outputs))
     return f"op {name}({given}) -> {results}"

@@ -11,6 +11,7 @@ import os
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from derive.catalogue import FOLDER, catalogue, load_all, names_in, source_label
 from derive.config import DEFAULT_OUT, Config, nearest, read_config
 from derive.emit import manifest
 from derive.emit.staged import recorded
-from derive.errors import DeriveError, printable
+from derive.errors import DeriveError, all_of, printable
 from derive.notation.op import Op
 
 if TYPE_CHECKING:
@@ -98,7 +99,11 @@ def targets(
 
 
 def _loaded(entries: Iterable[str]) -> tuple[Target, ...]:
-    return _distinct(Target(op, entry) for entry in entries for op in load_all(entry))
+    return _distinct(all_of(partial(_targets_of, entry) for entry in entries))
+
+
+def _targets_of(entry: str) -> list[Target]:
+    return [Target(op, entry) for op in load_all(entry)]
 
 
 def _recorded(out: Path) -> list[str]:

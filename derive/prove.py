@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from typing import Any
 
 import mpmath
@@ -19,13 +21,16 @@ from sympy import Add, Expr, Mul, S
 
 from derive.calculus.jacobian import jacobian
 from derive.derivation import Derivation, differentiate, total_gradient
+from derive.notation.effort import Exhausted, bounded, spend
 from derive.notation.evaluate import Evaluator
+from derive.notation.known import size_of
 from derive.notation.latex import to_latex
 from derive.notation.nodes import (
     Component,
     Contraction,
     Differentiate,
     Index,
+    Labels,
     Partial,
     Tensor,
     delta,
@@ -42,6 +47,10 @@ from derive.simplify.zero import is_plainly_zero, is_zero_by_laws
 
 _DIGITS = 40
 _CLOSE = mpmath.mpf(10) ** -25
+_MOST_DERIVED = 200_000  # nodes of the statement once gradients are put in
+_MOST_WORK = 120_000  # steps of one attempt at a proof
+_MOST_NUMBERS = 250_000  # nodes that are evaluated, looking for a point that refutes
+_FEW = 3  # integers of no said range are below this
 _LENGTHS = ((2, 3, 4, 2), (3, 2, 5, 4), (4, 5, 3, 2))  # of the indices, in the samples
 
 
@@ -142,7 +151,12 @@ def prove(op: Op, text: str) -> Verdict:
 def prove_statement(derivation: Derivation, statement: Statement) -> Verdict:
     """Decide a statement about an op that is differentiated already."""
     with keeping_shape():
-        return _Prover(derivation.op, derivation, statement).run()
+        try:
+            with bounded(_MOST_DERIVED):
+                prover = _Prover(derivation.op, derivation, statement)
+        except Exhausted:
+            return Undecided(derivation.op, statement, 0)
+        return prover.run()
 
 
 class _Prover:
@@ -164,11 +178,12 @@ class _Prover:
     def _attempt(self, thorough: bool) -> Proof | None:
         start = ("", self.statement.lhs - self.statement.rhs)
         try:
-            steps = list(self._levels(thorough))
-            if steps[-1][1] != 0:
-                return None
-            shown = [(reason, normal(expr)) for reason, expr in (start, *steps)]
-        except TooLarge:
+            with bounded(_MOST_WORK):
+                steps = list(self._levels(thorough))
+                if steps[-1][1] != 0:
+                    return None
+                shown = [(reason, normal(expr)) for reason, expr in (start, *steps)]
+        except (TooLarge, Exhausted):
             return None
         kept = [s for s, before in zip(shown[1:], shown, strict=False) if s[1] != before[1]]
         return Proof(self.op, self.statement, (shown[0], *kept))
@@ -189,6 +204,7 @@ class _Prover:
             opened = everywhere(lambda e, q=equation: _opened(e, q), rest)  # type: ignore[misc]  # bound now
             if opened == rest:
                 continue
+            spend(size_of(opened))
             rest = self._by_identities(opened, gone) if thorough else opened
             done = decide(rest)
             yield f"definition of {equation.name}", S.Zero if done else rest
@@ -213,6 +229,7 @@ class _Prover:
             after = everywhere(self._gradient, expr)
             if after == expr:
                 break
+            spend(size_of(after))
             expr = after
         return expr
 
@@ -261,21 +278,31 @@ class _Prover:
     # -- numbers --------------------------------------------------------------------------------
 
     def _refute(self) -> Refutation | Undecided:
+        """A point at which the sides differ, of as many as are worth the work."""
         points = 0
+        with bounded(_MOST_NUMBERS), suppress(Exhausted):
+            for at in self._points():
+                if isinstance(at, Refutation):
+                    return at
+                points += 1
+        return Undecided(self.op, self.statement, points)
+
+    def _points(self) -> Iterator[Refutation | None]:
+        """For each point nothing, or how it refutes."""
         for seed, lengths in enumerate(_LENGTHS):
             for positive in (False, True):
                 sample = _Sample(self.op, lengths, seed, positive)
                 for at, left, right in self._values(sample):
-                    points += 1
-                    if abs(left - right) > _CLOSE * max(1, abs(left), abs(right)):
-                        return self._refutation(sample, at, left, right)
-        return Undecided(self.op, self.statement, points)
+                    differs = abs(left - right) > _CLOSE * max(1, abs(left), abs(right))
+                    yield self._refutation(sample, at, left, right) if differs else None
 
     def _values(self, sample: _Sample) -> Iterator[tuple[dict[Index, int], Any, Any]]:
         free = self.statement.free
+        work = sample.work(self.left) + sample.work(self.right)
         with mpmath.workdps(_DIGITS):
             for values in product(*(range(sample.sizes[i.size]) for i in free)):
                 at = dict(zip(free, values, strict=True))
+                spend(work)
                 try:
                     left = sample.evaluator.value(self.left, at)
                     right = sample.evaluator.value(self.right, at)
@@ -310,11 +337,16 @@ class _Sample:
         }
         self.known: dict[tuple[Tensor, tuple[int, ...]], Any] = {}
         self.evaluator = Evaluator(self.sizes, self.scalars, self._component)
+        self.works: dict[Expr, int] = {}
         for component in (*op.inputs, *(gradient(c) for c in op.outputs)):
+            spend(prod(self.sizes[i.size] for i in component.indices))
             for place in product(*(range(self.sizes[i.size]) for i in component.indices)):
-                self.known[component.tensor, place] = self._draw()
+                self.known[component.tensor, place] = self._draw(component.tensor)
 
-    def _draw(self) -> Any:
+    def _draw(self, tensor: Tensor) -> Any:
+        if isinstance(tensor, Labels):
+            values = self.sizes[tensor.values] if tensor.values else _FEW
+            return mpmath.mpf(self.random.randrange(values))
         tenths = self.random.randint(1, 19)
         sign = 1 if self.positive else self.random.choice((1, -1))
         return mpmath.mpf(sign * tenths) / 10
@@ -323,9 +355,17 @@ class _Sample:
         key = (component.tensor, place)
         if key not in self.known:
             equation = self.op.definitions[component.tensor]
+            spend(self.work(equation.expr))
             at = dict(zip(equation.target.indices, place, strict=True))
             self.known[key] = self.evaluator.value(equation.expr, at)
         return self.known[key]
+
+    def work(self, expr: Expr) -> int:
+        """How many nodes are evaluated at one point."""
+        if expr not in self.works:
+            times = prod(self.sizes[d.size] for d in getattr(expr, "dummies", ()))
+            self.works[expr] = times * (1 + sum(map(self.work, expr.args)))
+        return self.works[expr]
 
     def shown(self) -> dict[str, Any]:
         """The inputs and cotangents as nested lists."""

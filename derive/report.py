@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from derive.errors import DeriveError, Diagnostic, SourceError
+
 if TYPE_CHECKING:
     from derive.emit.check import Finding
     from derive.emit.write import Written
@@ -133,6 +135,58 @@ def written(done: Written, out: Path) -> list[str]:
     count = len(done.unchanged)
     same = "1 file was up to date" if count == 1 else f"{count} files were up to date"
     return [*lines, same] if count else lines
+
+
+def refusal(error: DeriveError, style: str) -> str:
+    """What is refused of op files and configuration, in one of FORMATS but the full one."""
+    found = error.diagnostics if isinstance(error, SourceError) else ()
+    if style == "json":
+        rows = [_refusal_row(d) for d in found] or [_unplaced_row(error)]
+        return json.dumps(rows, indent=2)
+    if style == "github":
+        lines = [_refusal_github(d) for d in found] or [_unplaced_github(error)]
+    else:
+        lines = [_refusal_line(d) for d in found] or [str(error)]
+    return "\n".join(lines)
+
+
+def _refusal_line(d: Diagnostic) -> str:
+    return clean(f"{d.path or '<text>'}:{d.span.line}:{d.span.column}: {d.code} {d.message}")
+
+
+def _refusal_github(d: Diagnostic) -> str:
+    """The place as GitHub takes it: columns only within one line."""
+    line, column, end_line, end_column = map(str, d.span)
+    within = {"col": column, "endColumn": end_column}
+    places = {"line": line} | (within if line == end_line else {"endLine": end_line})
+    text = clean(d.message) + (f"\nhelp: {clean(d.help)}" if d.help else "")
+    return github("error", text, file=clean(d.path), **places, title=d.code)
+
+
+def _unplaced_github(error: DeriveError) -> str:
+    places = {"file": clean(error.path)} if error.path else {}
+    places |= {"line": str(error.line)} if error.line else {}
+    return github("error", str(error), **places, title="derive")
+
+
+def _refusal_row(d: Diagnostic) -> dict[str, Any]:
+    """Lines and columns count from 1; the end is the place behind the last character."""
+    return {
+        "file": d.path or None,
+        "line": d.span.line,
+        "column": d.span.column,
+        "end": {"line": d.span.end_line, "column": d.span.end_column},
+        "code": d.code,
+        "message": d.message,
+        "help": d.help or None,
+    }
+
+
+def _unplaced_row(error: DeriveError) -> dict[str, Any]:
+    """A refusal without a code; what is not known of its place is null."""
+    nothing = dict.fromkeys(("file", "line", "column", "end", "code", "message", "help"))
+    known = {"file": error.path or None, "line": error.line or None, "message": str(error)}
+    return nothing | known
 
 
 class Verdict(NamedTuple):

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from sympy import Expr
-from sympy.core.parameters import distribute
+from sympy.core.parameters import distribute, global_parameters
 
-from derive.notation.nodes import Contraction, Index
+from derive.notation.effort import spend
+from derive.notation.known import work_on
+from derive.notation.nodes import Bound, Index
 
 _MOST_ROUNDS = 100
 
@@ -59,18 +61,20 @@ class Chain:
         """Add the step, unless nothing changed."""
         if after == self.expr:
             return False
+        spend(work_on(after))
         self.steps.append(Step(law, statement, self.expr, after, tuple(proof)))
         return True
 
     def apply(self, law: Law) -> bool:
         """Apply a law everywhere; did anything change?"""
-        after = everywhere(law.apply, self.expr)
+        after = _applied(law.apply, self.expr, global_parameters.distribute)
         if law.silent and after != self.expr:
             self._amend(after)
             return True
         return self.record(law.name, law.statement, after)
 
     def _amend(self, after: Expr) -> None:
+        spend(work_on(after))
         if self.steps:
             self.steps[-1] = replace(self.steps[-1], after=after)
         else:
@@ -88,13 +92,32 @@ class Chain:
 
 
 def everywhere(local: Callable[[Expr], Expr | None], expr: Expr) -> Expr:
-    """`local` applied to each subexpression once, from the leaves up."""
-    if isinstance(expr, Contraction):
-        body, dummies = _opened(expr)
-        after = everywhere(local, body)
-        expr = expr if after is body else Contraction(after, *dummies)
+    """`local` applied to each subexpression once, from the leaves up; to equal ones, once."""
+    done: dict[Expr, Expr] = {}
+
+    def visit(part: Expr) -> Expr:
+        if part not in done:
+            done[part] = _visited(local, part, visit)
+        return done[part]
+
+    return visit(expr)
+
+
+@lru_cache(maxsize=1 << 16)
+def _applied(law: Callable[[Expr], Expr | None], expr: Expr, distributes: bool) -> Expr:
+    """A law applied everywhere: to what many steps have in common, once for all of them."""
+    return _visited(law, expr, lambda part: _applied(law, part, distributes))
+
+
+def _visited(
+    local: Callable[[Expr], Expr | None], expr: Expr, visit: Callable[[Expr], Expr]
+) -> Expr:
+    if isinstance(expr, Bound):
+        body, dummies = opened(expr)
+        after = visit(body)
+        expr = expr if after is body else expr.func(after, *dummies)
     elif expr.args and not getattr(expr, "is_leaf", False):
-        args = [everywhere(local, a) for a in expr.args]
+        args = [visit(a) for a in expr.args]
         if any(new is not old for new, old in zip(args, expr.args, strict=True)):
             expr = expr.func(*args)
     result = local(expr)
@@ -102,7 +125,7 @@ def everywhere(local: Callable[[Expr], Expr | None], expr: Expr) -> Expr:
 
 
 @lru_cache(maxsize=4096)
-def _opened(total: Contraction) -> tuple[Expr, tuple[Index, ...]]:
+def opened(total: Bound) -> tuple[Expr, tuple[Index, ...]]:
     """A sum opened once for all walks: each walk closes it again before it goes on."""
     return total.open()
 

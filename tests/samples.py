@@ -17,7 +17,7 @@ from sympy import Expr, Rational, S
 from derive import catalogue
 from derive.derivation import Derivation, differentiate, total_gradient
 from derive.notation.evaluate import Evaluator
-from derive.notation.nodes import Component, Index, Size, Tensor
+from derive.notation.nodes import Component, Index, Labels, Size, Tensor
 from derive.notation.op import Op, gradient, is_gradient
 from derive.notation.statement import read_equation
 
@@ -70,6 +70,7 @@ def lines_of(path: Path) -> list[str]:
 
 # -- expressions from text ----------------------------------------------------------------------
 
+_LABEL = re.compile(r"delta\[(\w+),(\w+)\[")
 _TENSOR = re.compile(r"\b([A-Za-z]\w*|1)\[([\w,]+)\]")
 
 
@@ -98,8 +99,12 @@ def op_for(*texts: str) -> Op:
         if name not in ("delta", "1"):
             found.setdefault(name.removeprefix("d"), letters)
     found |= {f"axis{n}": [k] for n, k in enumerate(first)}
+    labels = {name: index[k].size for text in texts for k, name in _LABEL.findall(text)}
     inputs = tuple(
-        Component(Tensor(name, n), *(index[k] for k in letters))
+        Component(
+            Labels(name, n, labels[name]) if name in labels else Tensor(name, n),
+            *(index[k] for k in letters),
+        )
         for n, (name, letters) in enumerate(found.items())
     )
     return Op("sample", inputs, (), (), (), tuple(index.values()))
@@ -171,6 +176,8 @@ class World:
     def _draw(self, key: tuple[Tensor, Place]) -> Any:
         """A number that depends on the place alone, not on what was drawn before."""
         own = random.Random(f"{self.seed} {key[0].rank} {key[1]}")
+        if isinstance(key[0], Labels) and key[0].values:
+            return mpmath.mpf(own.randrange(self.sizes[key[0].values]))
         return mpmath.mpf(round(own.uniform(self.low, self.high), 6)) + mpmath.mpf(1) / 997
 
     def _follows(self, component: Component, place: Place) -> Any:

@@ -218,6 +218,23 @@ def test_functions_with_kinks_and_outputs_used_again_are_read_back() -> None:
     assert set(words(found)) == {"proved", "definition"}
 
 
+BOUNDED = r"""
+$$ p_{bc} = \frac{e^{x_{bc}}}{\sum_{k=1}^{C} e^{x_{bk}}}, \qquad 1 = \sum_{k=1}^{C} p_{bk} $$
+$$ \frac{\partial l}{\partial x_{bc}}
+   = p_{bc} \left( \frac{\partial l}{\partial p_{bc}}
+   - \sum_{k=1}^{C} \frac{\partial l}{\partial p_{bk}} p_{bk} \right) $$
+"""
+
+
+def test_a_sum_may_end_at_the_size_of_another_index() -> None:
+    [op] = parse("op f(x[b,c]) -> p[b,c]\np[b,c] = exp(x[b,c]) / sum[k](exp(x[b,k]))\n")
+    assert [f.word for f in prove_document(op, BOUNDED, "paper.md")] == [
+        "definition", "proved", "proved",
+    ]  # fmt: skip
+    wrong = BOUNDED.replace(r"\sum_{k=1}^{C} p_{bk}", r"\sum_{k=1}^{C} \mathbf{1}_k p_{bc}")
+    assert words(prove_document(op, wrong, "paper.md"))["refuted"] == 1
+
+
 # -- the command -----------------------------------------------------------------------------------
 
 TEX = r"$$ y_{b h} = \frac{\mu_{b h}}{\sigma_{b}} \gamma_{h} + \mathbf{1}_{b} \beta_{h} $$"

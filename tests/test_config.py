@@ -37,7 +37,7 @@ def test_the_nearest_file_counts(tmp_path: Path) -> None:
     ("table", "message"),
     [
         ("[tool.derive]\nopps = ['a']\n", 'unknown key "opps"; did you mean "ops"'),
-        ("[tool.derive]\nzzz = 1\n", 'unknown key "zzz"$'),
+        ("[tool.derive]\nzzz = 1\n", 'unknown key "zzz"; there are ops, out, backends$'),
         ("[tool.derive]\nops = 'a.op'\n", "ops: expected a list of strings, got 'a.op'"),
         ("[tool.derive]\nops = []\n", "ops: expected a list of strings"),
         ("[tool.derive]\nbackends = [1]\n", "backends: expected a string, got 1"),

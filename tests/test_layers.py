@@ -26,9 +26,9 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("emit",),
     ("prove",),
     ("theorems",),
-    ("verify", "article", "paper"),
+    ("verify", "article", "listing", "paper"),
     ("report", "scaffold", "project"),
-    ("commands",),
+    ("commands", "options"),
     ("cli",),
     ("__main__",),
 )

@@ -14,6 +14,7 @@ from derive.catalogue import catalogue, load, parse
 from derive.derivation import differentiate
 from derive.errors import DeriveError, SourceError
 from derive.notation.displays import Source
+from derive.notation.tex import in_tex
 from derive.paper.draft import Draft, draft
 from derive.paper.title import title
 from derive.paper.values import given
@@ -411,6 +412,7 @@ def test_a_tensor_has_the_same_number_of_indices_everywhere() -> None:
 
 def test_what_breaks_the_rules_is_told_in_tex() -> None:
     assert r"help: multiply by `\mathbf{1}_{h}` to sum" in refused("$$ v_b = x_{bh}^2 $$")
+    assert in_tex("write `1[b,h]*v1[h]*x`") == r"write `\mathbf{1}_{b h} v1[h]*x`"
 
 
 def test_a_text_without_forward_equations_is_refused_with_a_remedy() -> None:

@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 from sympy import Add, Expr, Integer, Mul, Pow, S
 
+from derive.notation.conditions import EQUAL, Iverson, iverson
 from derive.notation.functions import Elementwise
-from derive.notation.nodes import Component, Contraction, Differentiate, delta
+from derive.notation.nodes import Component, Contraction, Differentiate, Extremum, delta
 from derive.rewrite import Chain, Law
 
 Rule = Callable[[Expr, Component], Expr | None]
@@ -36,7 +37,10 @@ def jacobian(expr: Expr, wrt: Component) -> Expr:
 
 
 def _depends(expr: Expr, wrt: Component) -> bool:
-    return any(c.tensor == wrt.tensor for c in expr.atoms(Component))
+    """Does t stand in it, outside of conditions? Between its jumps a condition is constant."""
+    if isinstance(expr, Component):
+        return expr.tensor == wrt.tensor
+    return not isinstance(expr, Iverson) and any(_depends(a, wrt) for a in expr.args)
 
 
 def _linear(expr: Expr, wrt: Component) -> Expr | None:
@@ -100,6 +104,17 @@ def _chain(expr: Expr, wrt: Component) -> Expr | None:
     )
 
 
+def _extremum(expr: Expr, wrt: Component) -> Expr | None:
+    """Those that attain the maximum share its gradient evenly, as `torch.amax` has it."""
+    if not isinstance(expr, Extremum):
+        return None
+    body, dummies = expr.open()
+    attained = iverson(EQUAL, body, expr)
+    return Contraction(
+        Mul(attained, Pow(Contraction(attained, *dummies), -1), _inside(body, wrt)), *dummies
+    )
+
+
 def _component(expr: Expr, wrt: Component) -> Expr | None:
     if not isinstance(expr, Component):
         return None
@@ -146,6 +161,15 @@ LAWS = (
     ),
     _law(
         "chain rule", r"f(g)' = f'(g)\,g'", _chain, "sin(x[b]^2)", "cos(x[b]^2)*d/d(x[p])(x[b]^2)"
+    ),
+    _law(
+        "an extremum's gradient goes to those that attain it, in equal parts",
+        r"\left(\max_h f_h\right)' = \frac{\mathbf{1}_{h} [f_h = m]\, f_h'}"
+        r"{\mathbf{1}_{k} [f_k = m]}, \quad m = \max_h f_h",
+        _extremum,
+        "max[c](x[c]*z[b])",
+        "z[b]*d(x[c])/d(x[p])*where(x[c]*z[b] == max[t](x[t]*z[b]), 1, 0)"
+        "/(1[r]*where(x[r]*z[b] == max[s](x[s]*z[b]), 1, 0))",
     ),
     _law(
         "components are independent",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sympy import Expr
 
+from derive.config import nearest
 from derive.derivation import Derivation, total_gradient
 from derive.emit.environment import render
 from derive.emit.narrative import Passage, Section, narrative
@@ -16,8 +17,9 @@ from derive.forms import FORMS, form, polynomial_text, together
 from derive.notation.latex import component_latex, name_latex, to_latex
 from derive.notation.nodes import Component, Partial, free_indices
 from derive.notation.op import Equation, Op
+from derive.notation.solution import sides
 from derive.notation.statement import statement_text
-from derive.notation.text import component_text, to_text
+from derive.notation.text import sides_text, to_text
 
 PARTS = ("all", "forward", "steps", "result")
 
@@ -25,6 +27,8 @@ SENTENCES = {
     "jacobian": "The derivative of ${of}$ with respect to ${wrt}$:",
     "chain rule": "The backpropagated gradient:",
     "substitution": "Substituting the gradients already derived:",
+    "adjoint": "A change of the right side changes the unknown by the solution for that change, "
+    "so the gradient of the right side solves the transposed relation:",
     "identity": "where",
     "continued": "and so",
 }
@@ -75,17 +79,20 @@ def latex(
 
 def _one_of(what: str, word: str, words: Sequence[str]) -> None:
     if word not in words:
-        raise DeriveError(f'no {what} "{word}"; there are {", ".join(words)}')
+        hint = nearest(word, words) or f"; there are {', '.join(words)}"
+        raise DeriveError(f'no {what} "{word}"{hint}')
 
 
 def _results(derivation: Derivation, name: str, wrt: str | None = None) -> list[Equation]:
     """The gradients of the inputs, or of one tensor, in a form; what they share stands once."""
-    shown = [c.tensor.name for c in derivation.op.inputs] if wrt is None else [wrt]
+    shown = [c.tensor.name for c in derivation.op.differentiable] if wrt is None else [wrt]
     return together(derivation, shown, name)
 
 
 def _equation(op: Op, target: Component, expr: Expr) -> Row:
-    return Row(component_latex(target), to_latex(expr, target.indices, op.letters), "")
+    left, right, free = sides(target, expr)
+    shown = component_latex(target) if left == target else to_latex(left, free, op.letters)
+    return Row(shown, to_latex(right, free, op.letters), "")
 
 
 def _chapter(op: Op, section: Section) -> Chapter:
@@ -141,12 +148,13 @@ def text(
     _one_of("form", form, FORMS)
     op = derivation.op
     if wrt is not None and wrt not in op.tensors:
-        raise DeriveError(f'{op.name} has no tensor "{wrt}"; it has {", ".join(op.tensors)}')
+        hint = nearest(wrt, op.tensors) or f"; it has {', '.join(op.tensors)}"
+        raise DeriveError(f'{op.name} has no tensor "{wrt}"{hint}')
+    if wrt is not None and wrt not in derivation.stage:
+        there = ", ".join(derivation.stage)
+        raise DeriveError(f"d{wrt} is given, not derived; derived are those of {there}")
     lines = [*op.title, op.header, ""]
-    lines += _aligned(
-        (component_text(e.target), to_text(e.expr, e.target.indices, op.letters))
-        for e in op.equations
-    )
+    lines += _aligned(sides_text(e.target, e.expr, op.letters) for e in op.equations)
     lines += ["", "gradients", *(f"  {e.text}" for e in _results(derivation, form, wrt))]
     if wrt is None and form != "chain":
         lines += ["", "as computed", *(f"  {e.text}" for e in _results(derivation, "chain"))]
@@ -178,7 +186,7 @@ def _theorems(derivation: Derivation) -> Iterable[str]:
 def _operations(derivation: Derivation, wrt: str | None) -> list[str]:
     """What each form of a gradient costs; one figure, if it is the same for all."""
     lines = []
-    for name in [c.tensor.name for c in derivation.op.inputs] if wrt is None else [wrt]:
+    for name in [c.tensor.name for c in derivation.op.differentiable] if wrt is None else [wrt]:
         costs = {f: polynomial_text(form(derivation, name, f).operations) for f in FORMS}
         gradient = total_gradient(derivation.op, derivation.stage[name].component)
         shown = ", ".join(f"{f} {cost}" for f, cost in costs.items())

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from derive.derivation import Derivation
 from derive.emit.names import Namer, class_name
 from derive.emit.source import WIDTH, as_docstring, bracketed, comma, fill, split_top, unpacked
-from derive.notation.nodes import Component, Index, Size, Tensor
+from derive.notation.merged import spelled
+from derive.notation.nodes import Component, Index, Labels, Size, Tensor
 from derive.notation.op import declared_as, gradient
 from derive.notation.text import equation_text
 from derive.plan.program import Program
@@ -78,7 +79,8 @@ class Plumbing:
         """When the backward pass needs a tensor, as Python; empty if every gradient needs it."""
         needed = self.program.needed_by.get(tensor, frozenset())
         wanted = [f"{self.needs}[{k}]" for k, n in enumerate(self.inputs) if n in needed]
-        return "" if len(wanted) == len(self.inputs) > 1 else " or ".join(wanted)
+        every = len(wanted) == len(self.op.differentiable) and len(self.inputs) > 1
+        return "" if every else " or ".join(wanted)
 
     # -- names ----------------------------------------------------------------------------------
 
@@ -89,6 +91,10 @@ class Plumbing:
     @property
     def scalars(self) -> list[str]:
         return [p.symbol.name for p in self.op.parameters]
+
+    @property
+    def extents(self) -> list[str]:
+        return [e.size.name for e in self.op.extents]
 
     @property
     def saved_inputs(self) -> list[str]:
@@ -122,7 +128,8 @@ class Plumbing:
 
     def shape_doc(self, component: Component) -> str:
         """`[... h]`."""
-        names = [i.name for i in component.indices]
+        axes = component.tensor.axes(component.indices)
+        names = [spelled([i.name for i in a], [i.size.name for i in a]) for a in axes]
         if self.is_leading(component):
             names[0] = "..."
         return f"[{' '.join(names)}]"
@@ -132,7 +139,8 @@ class Plumbing:
 
     def shape(self, component: Component) -> str:
         """The public shape as a Python tuple."""
-        sizes = [i.size.name for i in component.indices]
+        axes = component.tensor.axes(component.indices)
+        sizes = [" * ".join(i.size.name for i in a) for a in axes]
         if self.is_leading(component):
             if len(sizes) == 1:
                 return self.lead
@@ -145,6 +153,11 @@ class Plumbing:
         if self.is_leading(component):
             sizes = [f"{self.lead}.numel()", *(i.size.name for i in component.indices[1:])]
             text += f".reshape({', '.join(sizes)})"
+        elif component.tensor.groups:
+            text += f".reshape({', '.join(i.size.name for i in component.indices)})"
+        if isinstance(component.tensor, Labels):
+            text += ".long()"
+            return f"{text}.contiguous()" if self.kernels else text
         if self.kernels:
             return f"{text}.contiguous()"
         return f"{text}.to({self.work})" if cast and self.casts else text
@@ -152,11 +165,12 @@ class Plumbing:
     def prepare(self, components: tuple[Component, ...], *, check: bool) -> list[str]:
         """Lines that name the sizes and, on the way in, refuse shapes that do not fit."""
         lines: list[str] = []
-        known: set[Size] = set()
-        for component in components:
+        known = {e.size for e in self.op.extents if check or e.size in self.program.saved_sizes}
+        for component in sorted(components, key=lambda c: bool(c.tensor.groups)):
             lines += self._sizes_of(component, known, check)
         if self._mentions_work(check):
-            names = [c.tensor.name for c in components] + ([] if check else self.kept_names)
+            real = (c for c in components if not isinstance(c.tensor, Labels))
+            names = [c.tensor.name for c in real] + ([] if check else self.kept_names)
             lines.append(f"{self.work} = _work_dtype({', '.join(names)})")
         return lines
 
@@ -167,6 +181,8 @@ class Plumbing:
 
     def _sizes_of(self, component: Component, known: set[Size], check: bool) -> list[str]:
         name, indices = component.tensor.name, component.indices
+        if component.tensor.groups:
+            return self._sizes_of_merged(component, known, check)
         leads = self.is_leading(component)
         own = [i for k, i in enumerate(indices) if not (leads and k == 0)]
         lead_known = not leads or self.leading is None or self.leading.size in known
@@ -195,11 +211,37 @@ class Plumbing:
             lines.append(f"_expect({name}.shape == {self.shape(component)}, {shape_doc})")
         return lines
 
+    def _sizes_of_merged(self, component: Component, known: set[Size], check: bool) -> list[str]:
+        """The same where an axis shows several indices: one size of each may follow from the rest.
+
+        Axes are counted from the end where the first stands for any number of them.
+        """
+        name, axes = component.tensor.name, component.tensor.axes(component.indices)
+        leads = self.is_leading(component)
+        shape_doc = f'"{name}", "{self.shape_doc(component)}", {name}'
+        count = len(axes) - 1 if leads else len(axes)
+        lines = [f"_expect({name}.dim() {'>=' if leads else '=='} {count}, {shape_doc})"]
+        if leads and axes[0][0].size not in known:
+            lines.append(f"{self.lead} = {name}.shape[:{-count}]")
+            known.add(axes[0][0].size)
+        for k, group in enumerate(axes):
+            missing = [i.size for i in group if i.size not in known]
+            if missing:
+                others = [i.size.name for i in group if i.size != missing[0]]
+                divisor = f" // ({' * '.join(others)})" if len(others) > 1 else ""
+                divisor = f" // {others[0]}" if len(others) == 1 else divisor
+                place = k - len(axes) if leads else k
+                lines.append(f"{missing[0].name} = {name}.shape[{place}]{divisor}")
+                known.update(missing)
+        lines.append(f"_expect({name}.shape == {self.shape(component)}, {shape_doc})")
+        return lines if check else [line for line in lines if not line.startswith("_expect(")]
+
     # -- the whole ------------------------------------------------------------------------------
 
     def build(self) -> Interface:
         op = self.op
         defaults = [f"{s.symbol.name}: float = {s.text}" for s in op.parameters]
+        defaults += [f"{e.size.name}: int = {e.default}" for e in op.extents]
         header = [*(f"{n}: Tensor" for n in self.inputs), *defaults]
         results = "Tensor" if len(op.outputs) == 1 else "tuple[Tensor, ...]"
         return Interface(
@@ -221,7 +263,7 @@ class Plumbing:
             prepare_backward=tuple(self.prepare(self.given, check=False)),
             backward_call=self._backward_call(),
             backward_returns=self._backward_returns(),
-            arguments=", ".join([*self.inputs, *self.scalars]),
+            arguments=", ".join([*self.inputs, *self.scalars, *self.extents]),
             unpack_forward=self._unpack_forward(),
             forward_results=", ".join([*self.outputs, *self.kept_names]),
             setup=tuple(self._setup()),
@@ -275,7 +317,7 @@ class Plumbing:
 
     def _setup(self) -> list[str]:
         used = {*self.saved_inputs, *(n.split(".")[0] for n in self._numbers_from_inputs())}
-        names = [n if n in used else "_" for n in [*self.inputs, *self.scalars]]
+        names = [n if n in used else "_" for n in [*self.inputs, *self.scalars, *self.extents]]
         saved = [*self.saved_inputs, *self.kept_names]
         lines = [f"{unpacked(names)} = inputs"] if used else []
         if self.kept:
@@ -291,9 +333,10 @@ class Plumbing:
         numbers = ["*ctx.numbers"] if self.numbers else []
         needs = f"{self.needs}=ctx.needs_input_grad[:{len(self.inputs)}]"
         items = [*self.cotangents, "*ctx.saved_tensors", *numbers, needs]
-        if not self.scalars:
+        numbers_in = [*self.scalars, *self.extents]
+        if not numbers_in:
             return (bracketed(f"return {self.op.name}_backward(", items, ")", 8),)
-        nones = ", ".join("None" for _ in self.scalars)
+        nones = ", ".join("None" for _ in numbers_in)
         call = bracketed(f"grads = {self.op.name}_backward(", items, ")", 8)
         return call, f"return *grads, {nones}"
 
@@ -312,14 +355,18 @@ class Plumbing:
 
     def _forward_returns(self) -> str:
         casts = self.casts and not self.kernels
-        dtype = f".to({self.op.inputs[0].tensor.name}.dtype)" if casts else ""
+        dtype = f".to({self.op.differentiable[0].tensor.name}.dtype)" if casts else ""
         public = [f"_shaped({c.tensor.name}, {self.shape(c)}){dtype}" for c in self.op.outputs]
         items = [*public, *self.saved_inputs, *self.kept_names, *self.numbers]
         return bracketed("return (", items if len(items) > 1 else [f"{items[0]},"], ")", 4)
 
     def _backward_returns(self) -> str:
         items = []
-        for declared, grad in zip(self.op.inputs, self.program.gradients, strict=True):
+        gradients = dict(zip(self.op.differentiable, self.program.gradients, strict=True))
+        for declared in self.op.inputs:
+            if (grad := gradients.get(declared)) is None:
+                items.append("None")
+                continue
             name = declared.tensor.name
             dtype = f"{name}.dtype" if name in self.saved_inputs else self._work_dtype()
             items.append(f"_give({grad.tensor.name}, {self.shape(declared)}, {dtype})")
@@ -331,11 +378,26 @@ class Plumbing:
 
     def _numbers_from_inputs(self) -> list[str]:
         found = []
+        given = {e.size for e in self.op.extents}
         for size in self.program.saved_sizes:
-            carrier = next(c for c in self.op.inputs if size in {i.size for i in c.indices})
-            place = [i.size for i in carrier.indices].index(size) - len(carrier.indices)
-            found.append(f"{carrier.tensor.name}.shape[{place}]")
+            if size in given:
+                found.append(size.name)
+                continue
+            found.append(self._size_from_inputs(size))
         return [*found, *(s.name for s in self.program.saved_scalars)]
+
+    def _size_from_inputs(self, size: Size) -> str:
+        """The axis that shows a size, or the one from which it follows."""
+        shown = [(c, c.tensor.axes(c.indices)) for c in self.op.inputs]
+        axes = [(c, k - len(found), a) for c, found in shown for k, a in enumerate(found)]
+        carrying = [(c, k, a) for c, k, a in axes if size in {i.size for i in a}]
+        component, place, group = min(carrying, key=lambda found: len(found[2]))
+        text = f"{component.tensor.name}.shape[{place}]"
+        others = [i.size for i in group if i.size != size]
+        if not others:
+            return text
+        known = {e.size: e.size.name for e in self.op.extents}
+        return text + "".join(f" // {known.get(s) or self._size_from_inputs(s)}" for s in others)
 
     def _docstring(self) -> str:
         op, d = self.op, self.derivation
@@ -344,7 +406,8 @@ class Plumbing:
         gradients = [
             _wrapped(equation_text(p, s.closed, op.letters))
             for s, p in (
-                (d.stage[c.tensor.name], g) for c, g in zip(op.inputs, self._primed(), strict=True)
+                (d.stage[c.tensor.name], g)
+                for c, g in zip(op.differentiable, self._primed(), strict=True)
             )
         ]
         lines = [
@@ -361,7 +424,9 @@ class Plumbing:
         return as_docstring("\n".join(lines))
 
     def _primed(self) -> list[Component]:
-        return [gradient(self.derivation.stage[c.tensor.name].component) for c in self.op.inputs]
+        return [
+            gradient(self.derivation.stage[c.tensor.name].component) for c in self.op.differentiable
+        ]
 
 
 def _wrapped(equation: str) -> str:

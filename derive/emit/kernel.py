@@ -11,7 +11,8 @@ from sympy import Expr
 from derive.emit.names import Namer
 from derive.emit.source import Line, assign, bracketed
 from derive.emit.triton_printer import TritonPrinter
-from derive.notation.nodes import Component, Scalar, Size, Tensor
+from derive.notation.conditions import Position
+from derive.notation.nodes import Component, Labels, Scalar, Size, Tensor
 from derive.plan.rows import FULL, ROW, SCALAR, SHARED, RowSum, Schedule, Work
 
 
@@ -168,8 +169,10 @@ class KernelWriter:
     def _load(self, component: Component) -> str:
         name = component.tensor.name
         place, vector = self._address(name, self.schedule.kind(component))
-        mask = f", mask={self.name('inside')}, other=0.0" if vector else ""
-        return f"{name} = tl.load({place}{mask}).to(ACC)"
+        zero = "0" if isinstance(component.tensor, Labels) else "0.0"
+        mask = f", mask={self.name('inside')}, other={zero}" if vector else ""
+        cast = "" if isinstance(component.tensor, Labels) else ".to(ACC)"
+        return f"{name} = tl.load({place}{mask}){cast}"
 
     def _store(self, component: Component, shown: str) -> str:
         place, vector = self._address(shown, self.schedule.kind(component))
@@ -193,13 +196,15 @@ class KernelWriter:
         return _indented(f"{self._pointer(part.name)} is not None", [line])
 
     def _text(self, expr: Expr, sums: dict[str, str] | None = None) -> str:
-        return TritonPrinter(sums or {}, self.name, self.schedule.vectors).text(expr, ())
+        schedule = self.schedule
+        column = schedule.column
+        return TritonPrinter(sums or {}, self.name, schedule.vectors, column).text(expr, ())
 
     # -- statements -----------------------------------------------------------------------------
 
     def _line(self, work: Work, sums: dict[str, str], indent: int) -> Line:
         code = self._text(work.expr, sums)
-        if not work.expr.atoms(Component, Size):
+        if not work.expr.atoms(Component, Size, Position):
             code = f"tl.full((), {code}, ACC)"  # a bare constant has no type
         return Line(work.statement.note, assign(work.target.tensor.name, code, indent))
 
@@ -239,11 +244,16 @@ class KernelWriter:
             tuple(map(self._part_store, self.partials)),
         )
 
+    def _reduced(self, total: RowSum) -> str:
+        """A sum, or the largest or smallest value, of what stands inside the row."""
+        body = self._text(total.body)
+        if total.word == "sum":
+            return f"tl.sum({self._masked(body)}, 0)"
+        helper, least = EXTREMA[total.word][:2]
+        return f"{helper}(tl.where({self.name('inside')}, {body}, {least}))"
+
     def _block_line(self, work: Work) -> Line:
-        sums = {
-            s.marker.tensor.name: f"tl.sum({self._masked(self._text(s.body))}, 0)"
-            for s in work.sums
-        }
+        sums = {s.marker.tensor.name: self._reduced(s) for s in work.sums}
         return self._line(work, sums, 8 if self.persistent else 4)
 
     # -- a row in tiles -------------------------------------------------------------------------
@@ -298,14 +308,14 @@ class KernelWriter:
         needed = {c.tensor for c, _ in stored} | _tensors(bodies)
         inner = self._recomputed(needed)
         indent = 12 if self.persistent else 8
-        names = {s.marker.tensor.name: f"{self._parts(w, s)}" for w, s in summed}
-        sums = {marker: f"tl.sum({parts}, 0)" for marker, parts in names.items()}
+        known = ((w, s) for w in after for s in w.sums)  # a sum may wait for what else is needed
+        sums = {s.marker.tensor.name: _joined(s, self._parts(w, s)) for w, s in known}
         return Pass(
-            tuple(f"{parts} = tl.zeros([BLOCK], ACC)" for parts in names.values()),
+            tuple(self._start_of(w, s) for w, s in summed),
             tuple(self._load(c) for c in self.used if c.tensor in needed and self._is_long(c)),
             tuple(self._line(w, {}, indent) for w in inner),
             (
-                *(f"{self._parts(w, s)} += {self._masked(self._text(s.body))}" for w, s in summed),
+                *(self._part_of(w, s) for w, s in summed),
                 *map(self._tile_add, added),
             ),
             tuple(self._store(c, n) for c, n in stored),
@@ -320,6 +330,21 @@ class KernelWriter:
                 needed |= work.uses
                 inner.append(work)
         return inner[::-1]
+
+    def _start_of(self, work: Work, total: RowSum) -> str:
+        """What each column of a tile has come to before the first one."""
+        start = "tl.zeros([BLOCK], ACC)"
+        if total.word != "sum":
+            start = f"tl.full([BLOCK], {EXTREMA[total.word][1]}, ACC)"
+        return f"{self._parts(work, total)} = {start}"
+
+    def _part_of(self, work: Work, total: RowSum) -> str:
+        """What a tile makes of it."""
+        parts, body = self._parts(work, total), self._text(total.body)
+        if total.word == "sum":
+            return f"{parts} += {self._masked(body)}"
+        _, least, join = EXTREMA[total.word]
+        return f"{parts} = {join}({parts}, tl.where({self.name('inside')}, {body}, {least}))"
 
     def _parts(self, work: Work, total: RowSum) -> str:
         suffix = f"_{work.sums.index(total)}" if len(work.sums) > 1 else ""
@@ -337,6 +362,18 @@ class KernelWriter:
                 f"tl.store({place}, {part.name} + {self._added(part)}, mask={inside})",
             ],
         )
+
+
+# How a row's extremum is taken, what changes none, and how two parts of it are joined.
+EXTREMA = {
+    "max": ("_largest", 'float("-inf")', "_maximum"),
+    "min": ("_smallest", 'float("inf")', "_minimum"),
+}
+
+
+def _joined(total: RowSum, parts: str) -> str:
+    """The whole, from what each column of the tiles came to."""
+    return f"tl.sum({parts}, 0)" if total.word == "sum" else f"{EXTREMA[total.word][0]}({parts})"
 
 
 def _is_vector(total: RowSum) -> bool:

@@ -12,6 +12,7 @@ from sympy import Expr
 
 from derive.derivation import Derivation, Stage
 from derive.notation.nodes import Component, Index, Partial, free_indices
+from derive.notation.solution import Solution, sides
 from derive.rewrite import Chain, Step
 
 
@@ -27,7 +28,7 @@ class Equality:
 class Passage:
     """A sentence and the chain under it; `free` are the indices of the left side."""
 
-    kind: str  # jacobian, chain rule, substitution, identity, continued
+    kind: str  # jacobian, chain rule, substitution, adjoint, identity, continued
     subject: Expr
     lines: tuple[Equality, ...]
     free: tuple[Index, ...]
@@ -49,11 +50,20 @@ def narrative(derivation: Derivation, wrt: str | None = None) -> tuple[Section, 
 
 
 def _section(stage: Stage) -> Section:
+    if isinstance(stage.computed, Solution):
+        return _adjoint(stage, stage.computed)
     passages = [_passage("jacobian", c) for c in stage.jacobians]
     passages += _with_proofs("chain rule", stage.gradient)
     if stage.closing.steps:
         passages += _with_proofs("substitution", stage.closing)
     return Section(stage.component, tuple(passages), Equality(stage.closed, ""))
+
+
+def _adjoint(stage: Stage, relation: Solution) -> Section:
+    """The relation that the gradient of a right side solves."""
+    left, right, free = sides(stage.gradient.subject, relation)
+    passage = Passage("adjoint", left, (Equality(right, ""),), free)
+    return Section(stage.component, (passage,), Equality(right, ""))
 
 
 def _passage(kind: str, chain: Chain) -> Passage:

@@ -11,9 +11,18 @@ from collections.abc import Sequence
 
 from sympy import Add, Expr, Mul, Pow, Rational, S
 
+from derive.notation.conditions import Iverson, choices
 from derive.notation.evaluate import constant
 from derive.notation.functions import CLASSES, Elementwise, Row
-from derive.notation.nodes import Component, Contraction, Index, Scalar, Size, free_indices
+from derive.notation.nodes import (
+    Component,
+    Contraction,
+    Extremum,
+    Index,
+    Scalar,
+    Size,
+    free_indices,
+)
 from derive.notation.op import is_gradient
 
 Code = tuple[str, int]  # source text and its precedence
@@ -34,16 +43,14 @@ class ScalarPrinter(ABC):
     def code(self, expr: Expr, space: tuple[Index, ...]) -> Code:
         if expr.is_number:
             return self.number(expr)
-        if isinstance(expr, Add):
-            return self._sum(expr, space)
-        if isinstance(expr, Mul):
-            return self._product(expr, space)
-        if isinstance(expr, Pow):
-            return self.power(expr.base, expr.exp, space)
-        if isinstance(expr, Elementwise):
-            return self._call(expr.row, expr.args, space)
+        if any(isinstance(f, Iverson) for f in Mul.make_args(expr)):
+            return self.selected(expr, space)
+        if isinstance(expr, Add | Mul | Pow | Elementwise):
+            return self._operation(expr, space)
         if isinstance(expr, Contraction):
             return self.contraction(expr, S.One, space)
+        if isinstance(expr, Extremum):
+            return self.extremum(expr, space)
         if isinstance(expr, Component):
             return self.component(expr, space)
         if isinstance(expr, Size):
@@ -51,6 +58,15 @@ class ScalarPrinter(ABC):
         if isinstance(expr, Scalar):
             return expr.name, ATOM
         return self.other(expr, space)
+
+    def _operation(self, expr: Expr, space: tuple[Index, ...]) -> Code:
+        if isinstance(expr, Add):
+            return self._sum(expr, space)
+        if isinstance(expr, Mul):
+            return self._product(expr, space)
+        if isinstance(expr, Pow):
+            return self.power(expr.base, expr.exp, space)
+        return self._call(expr.row, expr.args, space)
 
     # -- what a backend spells in its own way ----------------------------------------------------
 
@@ -60,6 +76,19 @@ class ScalarPrinter(ABC):
     @abstractmethod
     def contraction(self, total: Contraction, factor: Expr, space: tuple[Index, ...]) -> Code:
         """`factor` × the sum, where `factor` is a number or 1/size that a mean may take in."""
+
+    @abstractmethod
+    def extremum(self, largest: Extremum, space: tuple[Index, ...]) -> Code: ...
+
+    @abstractmethod
+    def selected(self, product: Expr, space: tuple[Index, ...]) -> Code:
+        """A product of conditions and other factors: these where all those hold, else 0."""
+
+    @abstractmethod
+    def choice(
+        self, condition: Iverson, taken: Expr, other: Expr, space: tuple[Index, ...]
+    ) -> Code:
+        """One expression where a condition holds, else the other."""
 
     @abstractmethod
     def power(self, base: Expr, exponent: Expr, space: tuple[Index, ...]) -> Code: ...
@@ -95,10 +124,15 @@ class ScalarPrinter(ABC):
 
     def _sum(self, expr: Add, space: tuple[Index, ...]) -> Code:
         """Positive terms first, larger tensors first, the last defined last."""
-        text = ""
-        for term in sorted(expr.args, key=_term_order):
+        pairs, terms = choices(expr)
+        codes = [(False, self.choice(*pair, space)) for pair in pairs]
+        if len(codes) == 1 and not terms:
+            return codes[0][1]
+        for term in sorted(terms, key=_term_order):
             negative = bool(term.as_coeff_Mul()[0].is_negative)
-            code = self.code(-term if negative else term, space)
+            codes.append((negative, self.code(-term if negative else term, space)))
+        text = ""
+        for negative, code in codes:
             shown = bracket(code, PRODUCT if negative else SUM)
             text += (
                 (" - " if negative else " + ") + shown

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from sympy import Expr
 
@@ -13,7 +14,8 @@ from derive.emit.environment import render
 from derive.emit.interface import Plumbing, place_of
 from derive.emit.source import Block, Line, assign, bracketed, unpacked
 from derive.emit.torch_printer import TorchPrinter
-from derive.notation.nodes import Component, Size
+from derive.notation.conditions import Position, sentinels
+from derive.notation.nodes import Component, Labels, Size, Tensor
 from derive.notation.op import Op
 from derive.plan.program import Program, plan
 from derive.plan.statement import Statement
@@ -88,7 +90,7 @@ class TorchModule:
                 0,
             ),
             f"{documented(given)} -> {shown}",
-            self._sizes(p.backward, given),
+            self._sizes(p.backward, given, set(p.saved_sizes)),
             tuple(self._guarded(given)),
             unpacked(grads),
             " = ".join(grads),
@@ -117,21 +119,52 @@ class TorchModule:
             )
 
     def _code(self, statement: Statement, given: tuple[Component, ...]) -> str:
-        code = TorchPrinter(given[0].tensor.name).shaped(statement.target, statement.expr)
+        printer = TorchPrinter(_like(given), self._positions, self._sentinels)
+        code = printer.shaped(statement.target, statement.expr)
         return f"{code}.clone()" if statement.target.tensor in self.program.copied else code
 
     def _sizes(
-        self, statements: Iterable[Statement], given: tuple[Component, ...]
+        self,
+        statements: Iterable[Statement],
+        given: tuple[Component, ...],
+        known: Collection[Size] = (),
     ) -> tuple[str, ...]:
         """Lines that name the sizes that some statement's code mentions."""
         statements = tuple(statements)
         text = " ".join(self._code(s, given) for s in statements)
+        counts = [*self._counts(statements, given, text)]
+        text = " ".join([text, *counts])
         lines = []
         for size in _all_sizes(statements, given):
             place = place_of(size, given)
-            if place is not None and _mentions(text, size.name):
+            if place is not None and size not in known and _mentions(text, size.name):
                 lines.append(f"{size.name} = {place[0]}.shape[{place[1]}]")
-        return tuple(lines)
+        return (*lines, *counts)
+
+    @cached_property
+    def _positions(self) -> dict[Size, str]:
+        """The names of 0, 1, … along each axis that some condition counts."""
+        every = (*self.program.forward, *self.program.backward)
+        found = {p.index.size for s in every for p in s.expr.atoms(Position)}
+        return {s: self.plumbing.name(s.name.lower()) for s in sorted(found, key=lambda s: s.rank)}
+
+    @cached_property
+    def _sentinels(self) -> dict[Tensor, tuple[Expr, ...]]:
+        return sentinels(e.expr for e in self.program.op.equations)
+
+    def _counts(
+        self, statements: Iterable[Statement], given: tuple[Component, ...], text: str
+    ) -> Iterator[str]:
+        """Lines that count along the axes whose positions some condition compares."""
+        found = {p.index.size for s in statements for p in s.expr.atoms(Position)}
+        for size, name in self._positions.items():
+            if size in found and _mentions(text, name):
+                yield f"{name} = torch.arange({size.name}, device={_like(given)}.device)"
+
+
+def _like(given: Iterable[Component]) -> str:
+    """A tensor of numbers, whose dtype and device new ones take."""
+    return next(c.tensor.name for c in given if not isinstance(c.tensor, Labels))
 
 
 def _mentions(text: str, name: str) -> bool:
@@ -155,7 +188,7 @@ def documented(components: Iterable[Component]) -> str:
 
 def gradients_as_declared(program: Program) -> Iterable[Component]:
     """The gradients with the letters of their inputs."""
-    for declared, grad in zip(program.op.inputs, program.gradients, strict=True):
+    for declared, grad in zip(program.op.differentiable, program.gradients, strict=True):
         yield Component(grad.tensor, *declared.indices)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from string import ascii_letters
 
 from sympy import Expr, KroneckerDelta, Mul, Pow, Rational, S
@@ -20,9 +21,20 @@ from derive.emit.scalar import (
     factor_order,
 )
 from derive.emit.source import comma
+from derive.emit.torch_select import Selector
 from derive.errors import DeriveError
+from derive.notation.conditions import Iverson, Position
 from derive.notation.functions import Row
-from derive.notation.nodes import Component, Contraction, Index, Size, free_indices
+from derive.notation.nodes import (
+    Component,
+    Contraction,
+    Extremum,
+    Index,
+    Size,
+    Tensor,
+    free_indices,
+)
+from derive.notation.solution import Solution
 
 Space = tuple[Index, ...]
 _HALF = Rational(1, 2)
@@ -31,12 +43,22 @@ _HALF = Rational(1, 2)
 class TorchPrinter(ScalarPrinter):
     """Expressions over tensors whose axes stand in a known order."""
 
-    def __init__(self, like: str = "") -> None:
+    def __init__(
+        self,
+        like: str = "",
+        positions: Mapping[Size, str] | None = None,
+        sentinels: Mapping[Tensor, tuple[Expr, ...]] | None = None,
+    ) -> None:
         self.like = like  # a tensor whose dtype and device new ones take
+        self.positions = positions or {}  # names of 0, 1, … along an axis
+        self.sentinels = sentinels or {}  # numbers that are no value of a label's index
+        self.assumed: frozenset[Expr] = frozenset()  # conditions that hold where this is printed
 
     def shaped(self, target: Component, expr: Expr) -> str:
         """The expression in the shape of the target, which it may have to be expanded to."""
         shape = [i.size.name for i in target.indices]
+        if isinstance(expr, Solution):
+            return self._aligned(*self._solved(expr, target.indices), target.indices)[0]
         code = self.code(expr, target.indices)
         if not _is_tensor(expr):
             sizes = f"({comma(shape)})" if shape else "()"
@@ -45,6 +67,59 @@ class TorchPrinter(ScalarPrinter):
         if len(free_indices(expr)) == len(shape):
             return code[0]
         return f"{bracket(code, ATOM)}.expand({', '.join(shape)})"
+
+    # -- relations -------------------------------------------------------------------------------
+
+    def _solved(self, relation: Solution, space: Space) -> tuple[str, Space]:
+        """`torch.linalg.solve`: what numbers matrices leads, what numbers right sides is last."""
+        rows, columns = relation.rows, relation.columns
+        shared = [i for i in space if i not in columns]
+        batch = tuple(i for i in shared if i in free_indices(relation.matrix))
+        rest = tuple(i for i in shared if i not in batch)
+        matrix = self._spread(relation.matrix, (*batch, *rows, *columns))
+        right = self._spread(relation.right, (*batch, *rows, *rest))
+        if len(rows) > 1:
+            flat = len(batch)
+            matrix = f"{matrix}.flatten({flat + len(rows)}).flatten({flat}, {flat + len(rows) - 1})"
+            right = f"{right}.flatten({flat}, {flat + len(rows) - 1})"
+        if len(rest) > 1:
+            right += f".flatten({len(batch) + 1})"
+        text = f"torch.linalg.solve({matrix}, {right if rest else f'{right}[..., None]'})"
+        text += "" if rest else f".squeeze({len(batch) + 1})"
+        if len(rest) > 1:
+            text += f".unflatten({len(batch) + 1}, ({comma(i.size.name for i in rest)}))"
+        if len(columns) > 1:
+            text += f".unflatten({len(batch)}, ({comma(i.size.name for i in columns)}))"
+        return text, (*batch, *columns, *rest)
+
+    def _spread(self, expr: Expr, space: Space) -> str:
+        """The expression with every axis of a space."""
+        code = self.code(expr, space)
+        names = comma(i.size.name for i in space)
+        if not _is_tensor(expr):
+            return f"{self.like}.new_full(({names}), {code[0]})"
+        if set(space) <= set(free_indices(expr)):
+            return bracket(code, ATOM)
+        return f"{bracket(code, ATOM)}.expand({', '.join(i.size.name for i in space)})"
+
+    # -- conditions ------------------------------------------------------------------------------
+
+    def selected(self, product: Expr, space: Space) -> Code:
+        return Selector(self).product(product, space)
+
+    def choice(self, condition: Iverson, taken: Expr, other: Expr, space: Space) -> Code:
+        return Selector(self).choice(condition, taken, other, space)
+
+    @contextmanager
+    def assuming(self, brackets: Iterable[Expr]) -> Iterator[None]:
+        """What is printed counts only where these conditions hold."""
+        before = self.assumed
+        self.assumed |= frozenset(brackets)
+        yield
+        self.assumed = before
+
+    def is_tensor(self, expr: Expr) -> bool:
+        return _is_tensor(expr)
 
     # -- leaves ---------------------------------------------------------------------------------
 
@@ -76,6 +151,8 @@ class TorchPrinter(ScalarPrinter):
         return size.name, ATOM
 
     def other(self, expr: Expr, space: Space) -> Code:
+        if isinstance(expr, Position):
+            return self._aligned(self.positions[expr.index.size], (expr.index,), space)
         if not isinstance(expr, KroneckerDelta):
             return super().other(expr, space)
         i, j = sorted(expr.args, key=space.index)
@@ -158,6 +235,10 @@ class TorchPrinter(ScalarPrinter):
     def contraction(self, total: Contraction, factor: Expr, space: Space) -> Code:
         body, dummies = total.open()
         free = tuple(free_indices(total))
+        picked = Selector(self).summed(body, dummies)
+        if picked is not None:
+            scaled = picked[0] if factor == 1 else f"{picked[0]} * {self.code(factor, ())[0]}"
+            return self._aligned(scaled if factor == 1 else f"({scaled})", picked[1], space)
         if self._is_matmul(body, (*free, *dummies)):
             text, order = self._einsum(body, dummies, tuple(i for i in space if i in free))
         else:
@@ -224,9 +305,30 @@ class TorchPrinter(ScalarPrinter):
                 return component.indices
         return tuple(sorted(indices, key=lambda i: (i.is_dummy, i.rank)))
 
+    def extremum(self, largest: Extremum, space: Space) -> Code:
+        body, dummies = largest.open()
+        free = tuple(free_indices(largest))
+        inside = self._natural_space(body, (*free, *dummies))
+        axes = [k for k, i in enumerate(inside) if i in dummies]
+        which = str(axes[0]) if len(axes) == 1 else str(tuple(axes))
+        code = bracket(self.code(body, inside), ATOM)
+        text = f"{code}.a{largest.word}({which if free else ''})"
+        return self._aligned(text, tuple(i for i in inside if i not in dummies), space)
+
+    def natural_space(self, expr: Expr) -> Space:
+        """The free indices in the order of a component that carries them all, if there is one."""
+        return self._natural_space(expr, tuple(free_indices(expr)))
+
+    def named_sum(self, text: str, order: Space, rest: Expr, dummies: Space) -> tuple[str, Space]:
+        """Σ over the dummies of a tensor that has been computed, times the rest."""
+        known = Component(Tensor(text, 10**8), *order)
+        total = Contraction(Mul(known, rest), *dummies)
+        result = tuple(dict.fromkeys(i for i in (*order, *free_indices(rest)) if i not in dummies))
+        return self.code(total, result)[0], result
+
     def _einsum(self, body: Expr, dummies: Space, result: Space) -> tuple[str, Space]:
         operands = sorted(
-            Mul.make_args(body), key=lambda f: (-len(free_indices(f)), factor_order(f))
+            _masked(Mul.make_args(body)), key=lambda f: (-len(free_indices(f)), factor_order(f))
         )
         parts = [self._operand(f) for f in operands]
         if len(parts) == 2:
@@ -284,6 +386,19 @@ def _einsum_letters(result: Space, dummies: Space) -> dict[Index, str]:
     return letters
 
 
+def _masked(factors: Sequence[Expr]) -> list[Expr]:
+    """Each condition at a factor that has its indices: what it excludes is selected, not added."""
+    rest = [f for f in factors if not isinstance(f, Iverson)]
+    for condition in (f for f in factors if isinstance(f, Iverson)):
+        own = set(free_indices(condition))
+        home = next((k for k, f in enumerate(rest) if own <= set(free_indices(f))), None)
+        if home is None:
+            rest.append(condition)
+        else:
+            rest[home] = Mul(rest[home], condition)
+    return rest
+
+
 def _repeated(indices: Space) -> tuple[int, int] | None:
     for k, index in enumerate(indices):
         if index in indices[k + 1 :]:
@@ -293,7 +408,7 @@ def _repeated(indices: Space) -> tuple[int, int] | None:
 
 def _is_tensor(expr: Expr) -> bool:
     """Does the expression come out as a tensor, and not as a Python number?"""
-    return bool(expr.atoms(Component, KroneckerDelta))
+    return bool(expr.atoms(Component, KroneckerDelta, Position))
 
 
 def _inverse(factor: Expr) -> bool:

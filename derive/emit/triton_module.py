@@ -22,7 +22,8 @@ from derive.emit.source import Line, assign, bracketed, comma, unpacked
 from derive.emit.torch_module import TorchModule, documented, gradients_as_declared
 from derive.emit.torch_printer import Space, TorchPrinter
 from derive.emit.triton_printer import helpers_in
-from derive.notation.nodes import Component, Tensor
+from derive.notation.conditions import Position
+from derive.notation.nodes import Component, Labels, Size, Tensor
 from derive.notation.op import Op
 from derive.plan.program import Program, plan
 from derive.plan.roles import ELEMENT_WISE, ROW_WISE, kernel_class
@@ -96,10 +97,10 @@ class TritonModule:
             names=io.helper_names,
             helpers=helpers_in(repr(parts)),
             column=self.forward_work.column.name,
-            like=p.op.inputs[0].tensor.name,
+            like=p.op.differentiable[0].tensor.name,
             cotangent=self.given[0].tensor.name,
-            forward_tensors=", ".join(io.inputs),
-            backward_tensors=", ".join(c.tensor.name for c in self.given),
+            forward_tensors=", ".join(_real(p.op.inputs)),
+            backward_tensors=", ".join(_real(self.given)),
             **parts,
         )
 
@@ -160,14 +161,14 @@ class TritonModule:
         )
 
     def _empty_outputs(self) -> Iterable[str]:
-        like = self.program.op.inputs[0].tensor.name
+        like = self.program.op.differentiable[0].tensor.name
         for component, name in self._row_outputs():
             dtype = f"{like}.dtype" if name in self.io.outputs else self.io.work
             yield assign(name, _empty([i.size.name for i in component.indices], dtype, like), 4)
 
     def _returned(self) -> list[str]:
         """Outputs and what is kept; what the host computed is cast, and kept as a copy."""
-        io, like = self.io, self.program.op.inputs[0].tensor.name
+        io, like = self.io, self.program.op.differentiable[0].tensor.name
         by_rows = {n for _, n in self._row_outputs()}
         outputs = [n if n in by_rows else f"{n}.to({like}.dtype)" for n in io.outputs]
         tensors = zip(self.program.kept, io.kept_names, strict=True)
@@ -201,7 +202,7 @@ class TritonModule:
         like = self.given[0].tensor.name
         saved = set(self.io.saved_inputs)
         for declared, gradient in zip(
-            self.program.op.inputs, gradients_as_declared(self.program), strict=True
+            self.program.op.differentiable, gradients_as_declared(self.program), strict=True
         ):
             if gradient in self._row_results():
                 name = declared.tensor.name
@@ -228,16 +229,19 @@ class TritonModule:
 
     def _host_line(self, work: Work, cast: list[str]) -> Line:
         """A statement in torch; the tensors `cast` are not yet in the accumulator's dtype."""
-        casts = {n: f"{n}.to({self.io.work})" for n in cast}
+        labels = {c.tensor.name for c in self.program.op.inputs if isinstance(c.tensor, Labels)}
+        casts = {n: f"{n}.to({self.io.work})" for n in cast if n not in labels}
         sums = {p.total.marker.tensor.name: f"{p.name}.sum(0)" for p in self.partials}
-        printer = _HostPrinter(self._like(), casts | sums)
+        counted = {p.index.size for p in work.statement.expr.atoms(Position)}
+        places = {s: f"torch.arange({s.name}, device={self._like()}.device)" for s in counted}
+        printer = _HostPrinter(self._like(), casts | sums, places)
         code = printer.shaped(work.target, _with_axes(work))
         if work.target.tensor in self.program.copied:
             code += ".clone()"
         return Line(work.statement.note, assign(work.target.tensor.name, code, 4))
 
     def _like(self) -> str:
-        return self.given[0].tensor.name if self.given else self.program.op.inputs[0].tensor.name
+        return (*self.given, *self.program.op.differentiable)[0].tensor.name
 
     def _sizes(self, given: tuple[Component, ...]) -> tuple[str, ...]:
         """Lines that name all sizes that the tensors show."""
@@ -263,8 +267,8 @@ class TritonModule:
 class _HostPrinter(TorchPrinter):
     """The torch printer, with partial sums where a kernel left them and inputs cast."""
 
-    def __init__(self, like: str, spelled: dict[str, str]) -> None:
-        super().__init__(like)
+    def __init__(self, like: str, spelled: dict[str, str], places: dict[Size, str]) -> None:
+        super().__init__(like, places)
         self.spelled = spelled
 
     def shaped(self, target: Component, expr: Expr) -> str:
@@ -277,6 +281,11 @@ class _HostPrinter(TorchPrinter):
         if spelled is None:
             return super().component(component, space)
         return self._aligned(spelled, component.indices, space)
+
+
+def _real(components: Iterable[Component]) -> list[str]:
+    """The tensors that hold no integers."""
+    return [c.tensor.name for c in components if not isinstance(c.tensor, Labels)]
 
 
 def _targets(work: Iterable[Work]) -> tuple[Component, ...]:

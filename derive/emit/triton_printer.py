@@ -5,11 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container, Sequence
 
-from sympy import Expr, Pow, Rational, S
+from sympy import Expr, Mul, Pow, Rational, S
 
 from derive.emit.scalar import ATOM, PRODUCT, UNARY, Code, ScalarPrinter, bracket, is_divisor
+from derive.notation.conditions import EQUAL, Iverson, Position, brackets_of
 from derive.notation.functions import ROWS, Row
-from derive.notation.nodes import Component, Contraction, Index, Size, Tensor
+from derive.notation.nodes import (
+    Component,
+    Contraction,
+    Extremum,
+    Index,
+    Labels,
+    Size,
+    Tensor,
+)
 
 Space = tuple[Index, ...]
 _HALF = Rational(1, 2)
@@ -23,9 +32,13 @@ class TritonPrinter(ScalarPrinter):
     """
 
     def __init__(
-        self, sums: dict[str, str], name: Callable[[str], str], vectors: Container[Tensor] = ()
+        self,
+        sums: dict[str, str],
+        name: Callable[[str], str],
+        vectors: Container[Tensor] = (),
+        column: Size | None = None,
     ) -> None:
-        self.sums, self.name, self.vectors = sums, name, vectors
+        self.sums, self.name, self.vectors, self.column = sums, name, vectors, column
 
     def component(self, component: Component, space: Space) -> Code:
         name = component.tensor.name
@@ -33,6 +46,48 @@ class TritonPrinter(ScalarPrinter):
 
     def contraction(self, total: Contraction, factor: Expr, space: Space) -> Code:
         raise TypeError("a sum has a marker of its own")
+
+    def extremum(self, largest: Extremum, space: Space) -> Code:
+        raise TypeError("an extremum has a marker of its own")
+
+    def other(self, expr: Expr, space: Space) -> Code:
+        """A position is that of the column or of the row: no other is compared in a kernel."""
+        if not isinstance(expr, Position):
+            return super().other(expr, space)
+        return self.name("columns" if expr.index.size == self.column else "row"), ATOM
+
+    # -- conditions ------------------------------------------------------------------------------
+
+    def selected(self, product: Expr, space: Space) -> Code:
+        conditions = brackets_of(product)
+        rest = Mul(*(f for f in Mul.make_args(product) if f not in conditions))
+        texts = [self._condition(c) for c in conditions]
+        asked = texts[0] if len(texts) == 1 else " & ".join(f"({t})" for t in texts)
+        return f"tl.where({asked}, {self._branch(rest)}, 0.0)", ATOM
+
+    def choice(self, condition: Iverson, taken: Expr, other: Expr, space: Space) -> Code:
+        asked = self._condition(condition)
+        return f"tl.where({asked}, {self._branch(taken)}, {self._branch(other)})", ATOM
+
+    def _condition(self, condition: Iverson) -> str:
+        left, relation, right = condition.written
+        sides = [self._side(s) for s in (left, right)]
+        if not condition.holds and relation == EQUAL:
+            return f"{sides[0]} != {sides[1]}"
+        text = f"{sides[0]} {relation} {sides[1]}"
+        return text if condition.holds else f"({text}) == 0"
+
+    def _side(self, side: Expr) -> str:
+        """Where positions are compared, sizes are the whole numbers that they are."""
+        code = self.code(side, ())[0]
+        if side.atoms(Position, Labels):
+            for size in side.atoms(Size):
+                code = code.replace(self.size(size)[0], size.name)
+        return code
+
+    def _branch(self, expr: Expr) -> str:
+        """0 and 1 are what they are in every type; another number is one of the accumulator's."""
+        return self.code(expr, ())[0] if expr in (0, 1) else self._argument(expr)
 
     def size(self, size: Size) -> Code:
         """Sizes are cast to the accumulator's type once: an integer quotient would be in fp32."""
@@ -58,7 +113,7 @@ class TritonPrinter(ScalarPrinter):
     def _argument(self, arg: Expr) -> str:
         """A function wants a value of the accumulator's type, not a constant."""
         code = self.code(arg, ())[0]
-        return code if arg.atoms(Component, Size) else f"tl.full((), {code}, ACC)"
+        return code if arg.atoms(Component, Size, Position) else f"tl.full((), {code}, ACC)"
 
     def power(self, base: Expr, exponent: Expr, space: Space) -> Code:
         if exponent.as_coeff_Mul()[0].is_negative:
@@ -82,7 +137,8 @@ def _is_high(factor: Expr) -> bool:
     return bool(factor.as_base_exp()[1].as_coeff_Mul()[0] < -1)
 
 
-HELPERS = {h for row in ROWS for h in _HELPER.findall(row.triton)} | {"_power", "_real_power"}
+HELPERS = {h for row in ROWS for h in _HELPER.findall(row.triton)}
+HELPERS |= {"_power", "_real_power", "_largest", "_smallest"}
 
 
 def helpers_in(text: str) -> list[str]:

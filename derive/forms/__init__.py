@@ -17,6 +17,7 @@ from derive.forms.cost import operations
 from derive.forms.factor import factor
 from derive.notation.nodes import Component, Size
 from derive.notation.op import Equation
+from derive.notation.solution import Solution
 from derive.notation.text import equation_text
 from derive.rewrite import keeping_shape
 from derive.simplify.collect import COLLECT
@@ -95,7 +96,19 @@ def _chain(derivation: Derivation, stage: Stage) -> tuple[Equation, ...]:
 
 
 def _closed(derivation: Derivation, stage: Stage) -> tuple[Equation, ...]:
-    return (_equation(derivation, _target(derivation, stage), stage.closed),)
+    own = _equation(derivation, _target(derivation, stage), stage.closed)
+    return (*_relations(derivation, stage.closed), own)
+
+
+def _relations(derivation: Derivation, expr: Expr) -> tuple[Equation, ...]:
+    """The relations that define what an expression holds of solutions, those of theirs first."""
+    by_tensor = {_target(derivation, s).tensor: s for s in derivation.stages}
+    found: dict[Component, Equation] = {}
+    for tensor in sorted({c.tensor for c in expr.atoms(Component)}, key=lambda t: t.rank):
+        stage = by_tensor.get(tensor)
+        if stage is not None and isinstance(stage.closed, Solution):
+            found |= {e.target: e for e in _closed(derivation, stage)}
+    return tuple(found.values())
 
 
 def _factored(
@@ -107,4 +120,7 @@ def _factored(
     expr = steps[-1].before if collected else stage.closed
     definitions, result = factor(derivation.op, expr, stage.closed, known)
     pairs = [*definitions, (_target(derivation, stage), result)]
-    return tuple(_equation(derivation, target, value) for target, value in pairs)
+    made = (_equation(derivation, target, value) for target, value in pairs)
+    there = {e.target for e in known}
+    relations = (e for e in _relations(derivation, stage.closed) if e.target not in there)
+    return (*relations, *made)

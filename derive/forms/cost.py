@@ -6,19 +6,24 @@ carries few indices is multiplied first. A sum over an index costs an addition f
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 
-from sympy import Add, Expr, Integer, Mul, Pow, S, expand
+from sympy import Add, Expr, Mul, Pow, S
 
+from derive.notation.conditions import Iverson
 from derive.notation.functions import Elementwise
-from derive.notation.nodes import Component, Contraction, Index, free_indices
+from derive.notation.known import parts_of
+from derive.notation.nodes import Bound, Component, Index, free_indices
+from derive.notation.solution import Solution
 
 
 def operations(expr: Expr) -> Expr:
     """Additions, multiplications and functions, for all values of the free indices."""
     counted: dict[Expr, Expr] = {}
     _count(expr, counted)
-    return expand(Add(*counted.values()))
+    return Add(*counted.values())
 
 
 def _count(expr: Expr, counted: dict[Expr, Expr]) -> None:
@@ -26,24 +31,33 @@ def _count(expr: Expr, counted: dict[Expr, Expr]) -> None:
     if expr in counted or not expr.args or isinstance(expr, Component) or not _is_tensor(expr):
         return
     counted[expr] = _own(expr)
-    for part in (expr.body,) if isinstance(expr, Contraction) else expr.args:
+    for part in _parts(expr):
         _count(part, counted)
 
 
+def _parts(expr: Expr) -> tuple[Expr, ...]:
+    if isinstance(expr, Bound):
+        return (expr.body,)
+    return (expr.left, expr.right) if isinstance(expr, Iverson) else expr.args
+
+
 def _is_tensor(expr: Expr) -> bool:
-    return bool(expr.atoms(Component))
+    return bool(parts_of(expr, Component))
 
 
+@lru_cache(maxsize=1 << 14)
 def _own(expr: Expr) -> Expr:
     if isinstance(expr, Mul):
         return _product([a for a in expr.args if a != S.NegativeOne])
     if isinstance(expr, Add):
         return (len(expr.args) - 1) * _places(free_indices(expr))
-    if isinstance(expr, Contraction):
+    if isinstance(expr, Bound):
         return _places([*free_indices(expr.body)])
     if isinstance(expr, Pow):
         return _places(free_indices(expr)) if expr.exp != S.NegativeOne else S.Zero
-    assert isinstance(expr, Elementwise) or expr.is_Function, expr
+    if isinstance(expr, Solution):
+        return _places([*expr.columns] * 3) + _places(free_indices(expr))
+    assert isinstance(expr, Elementwise | Iverson) or expr.is_Function, expr
     return _places(free_indices(expr))
 
 
@@ -53,11 +67,11 @@ def _product(factors: list[Expr]) -> Expr:
     steps = [*([()] if len(tensors) < len(factors) else []), *map(free_indices, tensors)]
     steps.sort(key=len)
     carried: set[Index] = set(steps[0])
-    total: Expr = Integer(0)
+    places: Counter[frozenset[Index]] = Counter()
     for indices in steps[1:]:
         carried |= set(indices)
-        total += _places(carried)
-    return total
+        places[frozenset(carried)] += 1
+    return Add(*(times * _places(indices) for indices, times in places.items()))
 
 
 def _places(indices: Iterable[Index]) -> Expr:

@@ -30,7 +30,7 @@ from derive.notation.nodes import (
 from derive.notation.op import Equation, Op, holds_gradient
 from derive.rewrite import everywhere
 from derive.simplify.collect import common_number, meet
-from derive.simplify.laws import OUTSIDE
+from derive.simplify.laws import OUTSIDE, separated
 
 Powers = dict[Expr, Expr]
 _RANK = 4_000  # of names that are made here, above those of the op
@@ -48,7 +48,7 @@ class Monomial:
 
     def expr(self) -> Expr:
         body = Mul(*(Pow(b, e) for b, e in self.powers.items()))
-        total = Contraction(body, *self.dummies)
+        total = separated(body, self.dummies)
         return Mul(self.number, everywhere(OUTSIDE.apply, total))
 
     def divided(self, parts: Powers) -> Monomial:

@@ -11,10 +11,21 @@ from sympy import Add, Expr, Integer, Mul, Pow, Rational, nan, oo, pi, zoo
 from derive.errors import Report, Span
 from derive.notation import arithmetic
 from derive.notation import tree as t
+from derive.notation.conditions import EQUAL, Position, contrary, iverson
 from derive.notation.functions import POWERS, call
 from derive.notation.indices import Indices
-from derive.notation.nodes import Component, Contraction, Index, Partial, delta
+from derive.notation.nodes import (
+    Component,
+    Contraction,
+    Index,
+    Maximum,
+    Minimum,
+    Partial,
+    fresh_index,
+)
 from derive.notation.scope import Scope
+
+EXTREMA = {"max": Maximum, "min": Minimum}
 
 
 @dataclass
@@ -82,6 +93,8 @@ class Builder:
                 return self._reduction(node)
             case t.Call():
                 return self._call(node)
+            case t.Where():
+                return self._where(node)
         raise AssertionError(node)
 
     def _leaf(self, node: t.Leaf) -> Expr:
@@ -91,19 +104,44 @@ class Builder:
             case t.Reference():
                 return self._reference(node)
             case t.Delta():
-                return delta(*self._indices(node.letters))
+                return iverson(EQUAL, *map(self._number, node.axes))
+            case t.Position():
+                return Position(self.letters[node.letters[0].name])
             case t.Jacobian():
                 return Partial(self._component(node.of), self._component(node.wrt))
 
     def _indices(self, letters: tuple[t.Letter, ...]) -> list[Index]:
         return [self.letters[letter.name] for letter in letters]
 
-    def _component(self, node: t.Reference) -> Expr:
+    def _component(self, node: t.Reference | t.Label) -> Expr:
         return Component(self.scope.tensors[node.name].tensor, *self._indices(node.letters))
+
+    def _number(self, axis: t.Axis) -> Expr:
+        """The value of an index, as it is compared."""
+        if isinstance(axis, t.Label):
+            return self._component(axis)
+        if isinstance(axis, t.Place):
+            return self.build(axis.value)
+        return Position(self.letters[axis.name])
+
+    def _labelled(self, node: t.Reference) -> Expr:
+        """x[b,t[b]] is Σ_c [c = t_b] x_bc, and x[b,s-k] is Σ_c [c = s - k] x_bc."""
+        declared = self.scope.tensors[node.name]
+        indices, picked = [], []
+        for axis, letter in zip(node.axes, declared.letters, strict=True):
+            index = self.letters[axis.name] if isinstance(axis, t.Letter) else None
+            if index is None:
+                index = fresh_index(self.letters[letter])
+                picked.append((index, self._number(axis)))
+            indices.append(index)
+        picks = (iverson(EQUAL, Position(i), label) for i, label in picked)
+        return Contraction(
+            Mul(*picks, Component(declared.tensor, *indices)), *(i for i, _ in picked)
+        )
 
     def _reference(self, node: t.Reference) -> Expr:
         if node.name in self.scope.tensors:
-            return self._component(node)
+            return self._component(node) if node.plain else self._labelled(node)
         if node.name in self.scope.scalars:
             return self.scope.scalars[node.name]
         letter = self.scope.sizes.named(node.name)
@@ -151,6 +189,8 @@ class Builder:
 
     def _reduction(self, node: t.Reduction) -> Expr:
         dummies = self._indices(node.letters)
+        if node.name in EXTREMA:
+            return EXTREMA[node.name](self.build(node.body), *dummies)
         total = Contraction(self.build(node.body), *dummies)
         if node.name == "sum":
             return total
@@ -161,6 +201,15 @@ class Builder:
         if node.name in POWERS:
             return self._power(node, args[0], POWERS[node.name])
         return call(node.name, *args)
+
+    def _where(self, node: t.Where) -> Expr:
+        """[c] a + [not c] b."""
+        comparison, first, second = node.parts
+        assert isinstance(comparison, t.Comparison)
+        sides = map(self.build, comparison.parts)
+        holds = iverson(comparison.relation, *sides)
+        taken, other = self.build(first), self.build(second)
+        return Add(Mul(holds, taken), Mul(contrary(holds), other))
 
     def _real(self, value: Expr, span: Span) -> Expr:
         """Values are real numbers: `sqrt(-1)` and the like are refused."""

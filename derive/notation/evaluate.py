@@ -6,18 +6,28 @@ held against it. Arithmetic is in as many digits as are set, unless another one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, Protocol
 
 import mpmath
 from sympy import Add, Expr, KroneckerDelta, Mul, Pow, Rational, S
 
+from derive.notation.conditions import Iverson, Position
 from derive.notation.functions import Elementwise, Row
-from derive.notation.nodes import Component, Contraction, Index, Scalar, Size
+from derive.notation.nodes import Bound, Component, Contraction, Extremum, Index, Scalar, Size
+from derive.notation.solution import Solution
 
 Point = Mapping[Index, int]  # a value for each free index, counting from 0
 Lookup = Callable[[Component, tuple[int, ...]], Any]
+
+
+COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    "==": operator.eq,
+}
 
 
 class Arithmetic(Protocol):
@@ -34,6 +44,12 @@ class Arithmetic(Protocol):
     def power(self, base: Any, exponent: Any) -> Any: ...
 
     def apply(self, row: Row, args: Sequence[Any]) -> Any: ...
+
+    def extremum(self, word: str, values: Sequence[Any]) -> Any:
+        """The largest or the smallest; where several attain it, all have an equal part in it."""
+        ...
+
+    def compare(self, relation: str, left: Any, right: Any) -> bool: ...
 
 
 class Digits:
@@ -57,6 +73,12 @@ class Digits:
     def apply(self, row: Row, args: Sequence[Any]) -> Any:
         return row.value(*args)
 
+    def extremum(self, word: str, values: Sequence[Any]) -> Any:
+        return max(values) if word == "max" else min(values)
+
+    def compare(self, relation: str, left: Any, right: Any) -> bool:
+        return COMPARE[relation](left, right)
+
 
 DIGITS = Digits()
 
@@ -79,20 +101,40 @@ class Evaluator:
         if isinstance(expr, Component):
             return self.lookup(expr, tuple(at[i] for i in expr.indices))
         if isinstance(expr, Contraction):
-            return self._sum(expr, at)
-        if isinstance(expr, KroneckerDelta):
-            i, j = expr.args
-            return self.arithmetic.number(int(at[i] == at[j]))
-        if isinstance(expr, Size):
-            return self.arithmetic.number(self.sizes[expr])
+            return self.arithmetic.total(self._values(expr, at))
+        if isinstance(expr, Extremum):
+            return self.arithmetic.extremum(expr.word, list(self._values(expr, at)))
+        if isinstance(expr, Iverson | KroneckerDelta | Position | Size):
+            return self.arithmetic.number(self._whole(expr, at))
         if isinstance(expr, Scalar):
             return self.scalars[expr]
-        if expr.is_Rational or expr.is_Float:
-            exact = Rational(expr)
-            return self.arithmetic.number(int(exact.p), int(exact.q))
+        if expr.is_Atom and expr.is_number:
+            return self._number(expr)
+        if isinstance(expr, Mul) and self._is_excluded(expr, at):
+            return self.arithmetic.number(0)
+        if isinstance(expr, Solution):
+            return self._solved(expr, at)
+        return self._applied(expr, [self.value(a, at) for a in expr.args])
+
+    def _whole(self, expr: Iverson | KroneckerDelta | Position | Size, at: Point) -> int:
+        """What counts, or says whether a condition holds."""
+        if isinstance(expr, Iverson):
+            return int(self._holds(expr, at) == expr.holds)
+        if isinstance(expr, KroneckerDelta):
+            i, j = expr.args
+            return int(at[i] == at[j])
+        return at[expr.index] if isinstance(expr, Position) else self.sizes[expr]
+
+    def _number(self, expr: Expr) -> Any:
         if expr is S.Pi:
             return self.arithmetic.pi()
-        return self._applied(expr, [self.value(a, at) for a in expr.args])
+        exact = Rational(expr)
+        return self.arithmetic.number(int(exact.p), int(exact.q))
+
+    def _is_excluded(self, product: Mul, at: Point) -> bool:
+        """Does a condition not hold? Then the other factors need have no value."""
+        brackets = (f for f in product.args if isinstance(f, Iverson))
+        return any(self._holds(b, at) != b.holds for b in brackets)
 
     def _applied(self, expr: Expr, args: list[Any]) -> Any:
         if isinstance(expr, Add):
@@ -105,10 +147,52 @@ class Evaluator:
             return self.arithmetic.apply(expr.row, args)
         raise TypeError(f"{type(expr).__name__} has no value")
 
-    def _sum(self, total: Contraction, at: Point) -> Any:
-        ranges = (range(self.sizes[d.size]) for d in total.dummies)
-        points = (dict(zip(total.dummies, values, strict=True)) for values in product(*ranges))
-        return self.arithmetic.total(self.value(total.body, {**at, **point}) for point in points)
+    def _values(self, bound: Bound, at: Point) -> Iterator[Any]:
+        """The body for each value of the dummies."""
+        return (self.value(bound.body, {**at, **point}) for point in self._points(bound.dummies))
+
+    def _solved(self, relation: Solution, at: Point) -> Any:
+        """One unknown, by elimination."""
+        rows, columns = ([*self._points(i)] for i in (relation.rows, relation.columns))
+        shared = {i: n for i, n in at.items() if i not in relation.columns}
+        system = [
+            [
+                *(self.value(relation.matrix, {**shared, **r, **c}) for c in columns),
+                self.value(relation.right, {**shared, **r}),
+            ]
+            for r in rows
+        ]
+        unknown = columns.index({i: at[i] for i in relation.columns})
+        return self._eliminated(system)[unknown]
+
+    def _points(self, indices: Sequence[Index]) -> Iterator[Point]:
+        """All values of some indices."""
+        for values in product(*(range(self.sizes[i.size]) for i in indices)):
+            yield dict(zip(indices, values, strict=True))
+
+    def _eliminated(self, system: list[list[Any]]) -> list[Any]:
+        """The unknowns of a system, its right side in the last column (Gauss, Jordan)."""
+        ring, minus = self.arithmetic, self.arithmetic.number(-1)
+        zero = ring.number(0)
+        for k in range(len(system)):
+            pivots = (
+                n for n in range(k, len(system)) if not ring.compare("==", system[n][k], zero)
+            )
+            pivot = next(pivots, None)
+            if pivot is None:
+                raise ZeroDivisionError("the relation is singular")
+            system[k], system[pivot] = system[pivot], system[k]
+            inverse = ring.power(system[k][k], minus)
+            system[k] = [ring.product([v, inverse]) for v in system[k]]
+            for n in (n for n in range(len(system)) if n != k):
+                factor = ring.product([minus, system[n][k]])
+                pairs = zip(system[n], system[k], strict=True)
+                system[n] = [ring.total([v, ring.product([factor, w])]) for v, w in pairs]
+        return [row[-1] for row in system]
+
+    def _holds(self, bracket: Iverson, at: Point) -> bool:
+        sides = (self.value(side, at) for side in (bracket.left, bracket.right))
+        return self.arithmetic.compare(bracket.relation, *sides)
 
 
 def constant(expr: Expr) -> float:

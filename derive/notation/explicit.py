@@ -7,23 +7,34 @@ put in. What comes out can be read again and means the same.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TypeAlias
 
 from sympy import Add, Expr, KroneckerDelta, Mul, Pow, Rational, S
 
+from derive.notation.conditions import Iverson, Pick, Position, choices
 from derive.notation.functions import Elementwise
+from derive.notation.known import parts_of
 from derive.notation.nodes import (
+    Bound,
     Component,
     Contraction,
     Differentiate,
+    Extremum,
     Index,
     Partial,
     Scalar,
     Size,
     free_indices,
+    rename,
 )
 from derive.notation.op import is_gradient
+
+_MOST_WRITTEN = 1 << 15  # expressions of which it is remembered how they are written
+_TENSORS = (Component, KroneckerDelta, Partial, Position)
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,51 @@ class Call:
     function: Elementwise
     args: tuple[Sum, ...]
 
+    @property
+    def sums(self) -> tuple[Sum, ...]:
+        return self.args
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """[left relation right]."""
+
+    left: Sum
+    relation: str
+    right: Sum
+    holds: bool
+
+    @property
+    def sums(self) -> tuple[Sum, ...]:
+        return self.left, self.right
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One sum of terms where a condition holds, else the other."""
+
+    condition: Bracket | Iverson
+    taken: Sum
+    other: Sum
+
+    @property
+    def sums(self) -> tuple[Sum, ...]:
+        inside = self.condition.sums if isinstance(self.condition, Bracket) else ()
+        return *inside, self.taken, self.other
+
+
+@dataclass(frozen=True)
+class Largest:
+    """max or min over letters of a sum of terms."""
+
+    word: str
+    letters: tuple[Index, ...]
+    body: Sum
+
+    @property
+    def sums(self) -> tuple[Sum, ...]:
+        return (self.body,)
+
 
 @dataclass(frozen=True)
 class Operator:
@@ -53,7 +109,7 @@ class Operator:
 class Factor:
     """base^exponent; an exponent is an exact number or an expression of scalars."""
 
-    base: Expr | Ones | Call | Operator | Sum
+    base: Base
     exponent: Expr = S.One
 
 
@@ -84,6 +140,9 @@ class Sum:
     terms: tuple[Product, ...]
 
 
+Base: TypeAlias = Expr | Ones | Call | Bracket | Choice | Largest | Operator | Sum
+
+
 def explicit(expr: Expr, free: Sequence[Index], letters: Sequence[Index]) -> Sum:
     """The expression as written where `free` stand on the left; dummies take `letters`."""
     return _Writer(letters).sum(expr, tuple(free), set(free))
@@ -95,31 +154,58 @@ class _Writer:
 
     def sum(self, expr: Expr, free: tuple[Index, ...], taken: set[Index]) -> Sum:
         """Terms; each takes letters of its own, so two terms may use the same."""
-        parts = Add.make_args(expr) if expr != 0 else ()
-        terms = [self.product(t, free, set(taken), alone=len(parts) == 1) for t in parts]
-        return Sum(tuple(t for _, t in sorted(zip(parts, terms, strict=True), key=_term_key)))
+        if not parts_of(expr, Bound):
+            return _unbound(expr, free)
+        return self.terms(expr, free, taken)
+
+    def terms(self, expr: Expr, free: tuple[Index, ...], taken: set[Index]) -> Sum:
+        """Terms, whether or not they bind indices."""
+        pairs, parts = choices(expr) if parts_of(expr, Iverson) else ([], Add.make_args(expr))
+        parts = [p for p in parts if p != 0]
+        alone = len(parts) + len(pairs) == 1
+        chosen = [self._choice(*pair, free, set(taken)) for pair in pairs]
+        terms = [self.product(t, free, set(taken), alone) for t in parts]
+        ordered = sorted(zip(parts, terms, strict=True), key=_term_key)
+        return Sum((*chosen, *(t for _, t in ordered)))
+
+    def _choice(
+        self,
+        condition: Iverson,
+        taken: Expr,
+        other: Expr,
+        free: tuple[Index, ...],
+        used: set[Index],
+    ) -> Product:
+        """[c] a + [not c] b."""
+        bracket = self._bracket(condition, used)
+        branches = [
+            self.sum(branch, free if _is_tensor(branch) else (), set(used))
+            for branch in (taken, other)
+        ]
+        return Product(False, S.One, (Factor(Choice(bracket, *branches)),))
 
     def bracket(self, expr: Expr, taken: set[Index]) -> Sum:
         """A sum that is a factor: all its letters in each term, the simplest term first."""
+        if not parts_of(expr, Bound):
+            taken.update(free_indices(expr))
+            return _unbound_bracket(expr)
         inner = self.sum(expr, tuple(free_indices(expr)), taken)
         taken.update(_letters_of(inner))
-        return Sum(tuple(sorted(inner.terms, key=lambda t: (t.negative, _degree(t)))))
+        return _simplest_first(inner)
 
     def product(
         self, term: Expr, free: tuple[Index, ...], taken: set[Index], alone: bool
     ) -> Product:
         """One product, its sums merged into it, with the ones that its letters need."""
-        factors, dummies = self._flatten(term, taken)
+        factors, dummies = _picked(*self._flatten(term, taken))
         number = Mul(*(f for f in factors if f.is_Rational))
         factors = [f for f in factors if not f.is_Rational]
         written = tuple(self._factor(f, taken) for f in sorted(factors, key=_factor_key))
-        carried = [i for f in factors for i in _carries(f)]
-        is_tensor = bool(dummies or term.atoms(Component, KroneckerDelta, Partial))
+        carried = Counter(i for f in factors for i in dict.fromkeys(_carries(f)))
+        is_tensor = bool(dummies or any(parts_of(term, kind) for kind in _TENSORS))
         ones = [i for i in free if i not in carried and (alone or is_tensor)]
         for dummy in dummies:
-            ones += [dummy] * max(
-                0, 2 - sum(dummy in _carries(f) for f in factors) - _repeats(dummy, factors)
-            )
+            ones += [dummy] * max(0, 2 - carried[dummy] - _repeats(dummy, factors))
         place = sum(isinstance(f.base, Component) and is_gradient(f.base) for f in written)
         placed = written[:place] + tuple(Factor(Ones(i)) for i in ones) + written[place:]
         return Product(bool(number.is_negative), abs(number), placed, len(dummies))
@@ -134,7 +220,7 @@ class _Writer:
                 continue
             body, opened = factor.open()
             named = [self._letter(d, taken) for d in opened]
-            inner, more = self._flatten(body.xreplace(dict(zip(opened, named, strict=True))), taken)
+            inner, more = self._flatten(rename(body, dict(zip(opened, named, strict=True))), taken)
             factors += inner
             dummies += named + more
         return factors, dummies
@@ -156,36 +242,107 @@ class _Writer:
         base, exponent = factor.as_base_exp() if isinstance(factor, Pow) else (factor, S.One)
         return Factor(self._base(base, taken), exponent)
 
-    def _base(self, base: Expr, taken: set[Index]) -> Expr | Ones | Call | Operator | Sum:
+    def _base(self, base: Expr, taken: set[Index]) -> Base:
         if isinstance(base, Elementwise):
             shared = tuple(free_indices(base))
             args = tuple(self.sum(a, shared, taken) for a in base.args)
-            for arg in args:
-                taken.update(_letters_of(arg))
+            for written, arg in zip(args, base.args, strict=True):
+                bound = parts_of(arg, Bound)
+                taken.update(_letters_of(written) if bound else free_indices(arg))
             return Call(base, args)
+        if isinstance(base, Iverson):
+            return self._bracket(base, taken)
+        if isinstance(base, Extremum):
+            return self._extremum(base, taken)
         if isinstance(base, Differentiate):
             if isinstance(base.expr, Component):
                 return Partial(base.expr, base.wrt)
             return Operator(base.wrt, self.sum(base.expr, tuple(free_indices(base.expr)), taken))
         if isinstance(base, (Add, Mul, Contraction)):
-            return self.bracket(base, taken)
+            return _unwrapped(self.bracket(base, taken))
         return base
+
+    def _bracket(self, base: Iverson, taken: set[Index]) -> Bracket | Iverson:
+        """A condition; where a label picks a value of an index, it is a delta."""
+        if base.picks is not None:
+            return base
+        sides = base.written
+        left, right = (self.sum(s, _broadcast(s), taken) for s in sides[::2])
+        taken.update(_letters_of(left), _letters_of(right))
+        return Bracket(left, sides[1], right, base.holds)
+
+    def _extremum(self, base: Extremum, taken: set[Index]) -> Largest:
+        body, opened = base.open()
+        named = [self._letter(d, taken) for d in opened]
+        inside = body.xreplace(dict(zip(opened, named, strict=True)))
+        written = self.sum(inside, tuple(free_indices(inside)), taken)
+        return Largest(base.word, tuple(named), written)
+
+
+@lru_cache(maxsize=_MOST_WRITTEN)
+def _unbound(expr: Expr, free: tuple[Index, ...]) -> Sum:
+    """What binds no index is written in one way, whatever letters are taken."""
+    return _Writer(()).terms(expr, free, set(free))
+
+
+@lru_cache(maxsize=_MOST_WRITTEN)
+def _unbound_bracket(expr: Expr) -> Sum:
+    return _simplest_first(_unbound(expr, tuple(free_indices(expr))))
+
+
+def _simplest_first(written: Sum) -> Sum:
+    return Sum(tuple(sorted(written.terms, key=lambda t: (t.negative, _degree(t)))))
+
+
+def _unwrapped(written: Sum) -> Base:
+    """`where(…)` stands without brackets around it."""
+    if len(written.terms) == 1:
+        (term,) = written.terms
+        if len(term.factors) == 1 and isinstance(term.factors[0].base, Choice):
+            return term.factors[0].base
+    return written
+
+
+def _is_tensor(expr: Expr) -> bool:
+    return bool(expr.atoms(Component, KroneckerDelta, Partial))
+
+
+def _broadcast(side: Expr) -> tuple[Index, ...]:
+    """The indices that each term of a side has: `i - j` is written as it stands."""
+    return () if side.atoms(Position) else tuple(free_indices(side))
+
+
+def _picked(factors: list[Expr], dummies: list[Index]) -> tuple[list[Expr], list[Index]]:
+    """Σ_c [c = t_b] x_bc is x_{b t_b}; Σ_c [c = s - k] x_bc is x_{b s-k}."""
+    pairs = [(f, d) for f in factors if isinstance(f, Iverson) for d in dummies]
+    for bracket, index in sorted(pairs, key=lambda pair: -_axes(pair[1], factors)):
+        label = bracket.solved_for(index)
+        others = [f for f in factors if f is not bracket]
+        if label is not None and any(_axes(index, [f]) for f in others):
+            pick = {index: Pick(index, label)}
+            return _picked([f.xreplace(pick) for f in others], [d for d in dummies if d != index])
+    return factors, dummies
+
+
+def _axes(index: Index, factors: Iterable[Expr]) -> int:
+    """How many axes the largest component has that carries the index; 0 if none does."""
+    components = (c for f in factors for c in f.atoms(Component) if index in c.indices)
+    return max((len(c.indices) for c in components), default=0)
 
 
 def _letters_of(written: Sum) -> Iterable[Index]:
     """The letters used anywhere in a written sum."""
-    for term in written.terms:
-        for factor in term.factors:
-            base = factor.base
-            if isinstance(base, Sum):
-                yield from _letters_of(base)
-            elif isinstance(base, Call):
-                for arg in base.args:
-                    yield from _letters_of(arg)
-            elif isinstance(base, Ones):
-                yield base.index
-            elif isinstance(base, Expr):
-                yield from free_indices(base)
+    for base in (factor.base for term in written.terms for factor in term.factors):
+        if isinstance(base, Sum):
+            yield from _letters_of(base)
+        elif isinstance(base, Call | Bracket | Choice | Largest):
+            yield from base.letters if isinstance(base, Largest) else ()
+            for part in base.sums:
+                yield from _letters_of(part)
+        elif isinstance(base, Ones):
+            yield base.index
+        elif isinstance(base, Expr):
+            yield from free_indices(base)
 
 
 def _degree(term: Product) -> int:
@@ -194,8 +351,11 @@ def _degree(term: Product) -> int:
 
 
 def _carries(factor: Expr) -> list[Index]:
-    """The free letters of a factor."""
-    return free_indices(factor)
+    """The free letters of a factor, those of its labels too."""
+    found = free_indices(factor)
+    own = [i for i in found if not isinstance(i, Pick)]
+    picks = [i for p in found if isinstance(p, Pick) for i in free_indices(p.label)]
+    return own + [i for i in dict.fromkeys(picks) if i not in own]
 
 
 def _repeats(dummy: Index, factors: Iterable[Expr]) -> int:
@@ -207,6 +367,7 @@ def _is_negative(exponent: Expr) -> bool:
     return bool(exponent.as_coeff_Mul()[0].is_negative)
 
 
+@lru_cache(maxsize=_MOST_WRITTEN)
 def _factor_key(factor: Expr) -> tuple[object, ...]:
     """Numbers, sizes, gradients, Jacobians, tensors of most indices first, brackets, deltas."""
     base = factor.as_base_exp()[0] if isinstance(factor, Pow) else factor
@@ -218,15 +379,19 @@ def _factor_key(factor: Expr) -> tuple[object, ...]:
             base.tensor.rank,
             _ranks(base.indices),
         )
-    order: tuple[type, ...] = (Rational, Size, Scalar, Partial, Elementwise, Add, KroneckerDelta)
-    places = (0, 1, 1, 3, 5, 6, 7)
+    order: tuple[type, ...] = (
+        *(Rational, Size, Scalar, Partial, Elementwise, Extremum, Add, Iverson, KroneckerDelta),
+    )
+    places = (0, 1, 1, 3, 5, 5, 6, 7, 7)
     kind = next((p for t, p in zip(order, places, strict=True) if isinstance(base, t)), 6)
     kind = 7 if is_delta(base) else kind
     return (kind, 0, 0, _ranks(free_indices(base)), base.sort_key())
 
 
 def is_delta(base: object) -> bool:
-    """A Kronecker delta, or ∂t_ij/∂t_pq, which is a product of them."""
+    """A Kronecker delta, another bracket, or ∂t_ij/∂t_pq, which is a product of deltas."""
+    if isinstance(base, Bracket | Iverson):
+        return True
     own = isinstance(base, Partial) and base.of.tensor == base.wrt.tensor
     return own or isinstance(base, KroneckerDelta)
 
@@ -238,11 +403,16 @@ def _ranks(indices: Iterable[Index]) -> tuple[int, ...]:
 def _term_key(pair: tuple[Expr, Product]) -> tuple[object, ...]:
     """Positive first, then fewer sums, then as the gradients were defined, larger tensors first."""
     term, written = pair
-    components = sorted(term.atoms(Component), key=lambda c: (-len(c.indices), c.tensor.rank))
+    return (written.negative, written.summed, *_key_of_term(term))
+
+
+@lru_cache(maxsize=_MOST_WRITTEN)
+def _key_of_term(term: Expr) -> tuple[object, ...]:
+    components = sorted(parts_of(term, Component), key=lambda c: (-len(c.indices), c.tensor.rank))
     gradients = [c.tensor.rank for c in components if is_gradient(c)]
     sizes = [-len(c.indices) for c in components]
     ranks = [c.tensor.rank for c in components]
-    return (written.negative, written.summed, gradients, sizes or [0], ranks, term.sort_key())
+    return (gradients, sizes or [0], ranks, term.sort_key())
 
 
 def _alphabet() -> Iterable[str]:

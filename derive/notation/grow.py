@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from fractions import Fraction
 from math import prod
 from typing import Any
@@ -13,6 +14,7 @@ from lark import Token, Tree
 from derive.errors import Report, Span
 from derive.notation import tree as t
 from derive.notation.lines import MOST_NESTED, Line
+from derive.notation.merged import declared
 from derive.notation.names import REDUCTIONS
 
 MOST_DIGITS, MOST_DECIMAL_EXPONENT = 40, 400
@@ -25,8 +27,9 @@ Child = Any  # a lark Token, or what a rule below made of a subtree
 class Grower:
     """One method a rule of the grammar, called from the leaves up, so that no input is too deep."""
 
-    def __init__(self, line: Line, report: Report) -> None:
+    def __init__(self, line: Line, report: Report, numbers: Collection[str] = ()) -> None:
         self.line, self.report = line, report
+        self.numbers = numbers  # names without indices: in a condition they are no index
 
     def grow(self, parsed: Tree[Token]) -> Any:
         made: dict[int, Any] = {}
@@ -71,8 +74,8 @@ class Grower:
 
     def _reference(self, span: Span, children: list[Child]) -> t.Node:
         name = children[0]
-        letters = self._letters(children[1]) if len(children) == 2 else ()
-        if len(children) == 2 and not letters:
+        axes = self._slots(children[1]) if len(children) == 2 else ()
+        if len(children) == 2 and not axes:
             self.report.add(
                 "E306",
                 span,
@@ -80,33 +83,54 @@ class Grower:
                 f"a tensor with no index is written bare: `{name}`",
             )
         if name != "delta":
-            return t.Reference(span, str(name), letters)
-        if len(letters) != 2:
+            return t.Reference(span, str(name), axes)
+        if len(axes) != 2:
             self.report.add("E304", span, "`delta` has two indices", "write `delta[i,j]`")
-        return t.Delta(span, letters)
+        return t.Delta(span, axes)
 
     def _axes(self, span: Span, children: list[Child]) -> list[Child]:
         return children
+
+    def _slots(self, axes: Iterable[Child]) -> tuple[t.Axis, ...]:
+        """What stands in the brackets of a component: letters, integer tensors, arithmetic."""
+        return tuple(map(self._slot, axes))
+
+    def _slot(self, node: t.Node) -> t.Axis:
+        if isinstance(node, t.Reference) and node.axes and node.plain:
+            return t.Label(node.span, node.name, node.letters)
+        if isinstance(node, t.Sum | t.Product | t.Number):
+            return t.Place(node.span, self._counted(node))
+        return self._letter(node)
 
     def _letters(self, axes: Iterable[Child]) -> tuple[t.Letter, ...]:
         return tuple(self._letter(node) for node in axes)
 
     def _letter(self, node: t.Node) -> t.Letter:
-        written = self.report.quote(node.span)
-        if isinstance(node, t.Reference) and node.letters:
-            message = f"an integer tensor as an index (`{written}`) is not supported yet"
-            self.report.add("E505", node.span, message, "multiply by a one-hot tensor")
-        elif not (isinstance(node, t.Reference) and _INDEX.fullmatch(node.name)):
+        if not (isinstance(node, t.Reference) and not node.axes and _INDEX.fullmatch(node.name)):
+            message = f"`{self.report.quote(node.span)}` is no index"
             remedy = "an index is a small letter, then small letters and digits: `h`, `i1`"
-            self.report.add("E111", node.span, f"`{written}` is no index", remedy)
+            self.report.add("E111", node.span, message, remedy)
         return t.Letter(node.span, getattr(node, "name", ""))
 
     def _bracket(self, span: Span, children: list[Child]) -> Child:
         return children[0]
 
     def _comparison(self, span: Span, children: list[Child]) -> t.Node:
-        self.report.add("E502", span, "comparisons and `where` are not supported yet")
-        return t.Number(span, _ZERO)
+        left, relation, right = children
+        parts = (self._counted(left), self._counted(right))
+        height = self._height(span, parts)
+        return t.Comparison(span, str(relation), parts=parts, height=height)
+
+    def _counted(self, node: t.Node) -> t.Node:
+        """A side of a condition, where a bare small letter is an index, counted from 0."""
+        if isinstance(node, t.Reference):
+            is_index = not node.axes and _INDEX.fullmatch(node.name)
+            if not is_index or node.name in self.numbers:
+                return node
+            return t.Position(node.span, (t.Letter(node.span, node.name),))
+        if not isinstance(node, t.Sum | t.Product | t.Power | t.Call):
+            return node
+        return replace(node, parts=tuple(map(self._counted, node.parts)))
 
     def _signed(self, span: Span, children: list[Child]) -> t.Node:
         minus = sum(sign == "-" for sign in children[:-1]) % 2
@@ -164,17 +188,28 @@ class Grower:
         name, rest = children[0], children[1:]
         if rest and isinstance(rest[0], list):
             return self._reduction(span, name, self._letters(rest[0]), rest[1:])
-        return t.Call(span, str(name), parts=tuple(rest), height=self._height(span, rest))
+        height = self._height(span, rest)
+        if name == "where":
+            self._check_where(span, rest)
+            return t.Where(span, parts=tuple(rest), height=height)
+        for part in (p for p in rest if isinstance(p, t.Comparison)):
+            message = "a comparison is the condition of a `where`"
+            self.report.add("E502", part.span, message, "write `where(a < b, 1, 0)`")
+        return t.Call(span, str(name), parts=tuple(rest), height=height)
+
+    def _check_where(self, span: Span, parts: list[Child]) -> None:
+        kinds = [isinstance(p, t.Comparison) for p in parts]
+        if kinds != [True, False, False]:
+            message = "`where` takes a comparison and two values"
+            remedy = "write `where(x[b,h] > 0, x[b,h], 0)`"
+            self.report.add("E502", span, message, remedy)
 
     def _reduction(
         self, span: Span, name: Token, letters: tuple[t.Letter, ...], body: list[Child]
     ) -> t.Node:
-        if name in {"max", "min"}:
-            message = f"the reduction `{name}[…](…)` is not supported yet"
-            self.report.add("E503", span, message, f"pass the {name} as an input")
-        elif name not in REDUCTIONS:
+        if name not in REDUCTIONS:
             message = f"`{clipped(name)}` is no reduction"
-            remedy = "reductions are `sum[h](…)`, `mean[h](…)`; write `*` between factors"
+            remedy = "reductions are `sum[h](…)`, `mean`, `max`, `min`; write `*` between factors"
             self.report.add("E202", self.line.place(name), message, remedy)
         elif len(body) != 1 or not letters:
             message = f"`{name}` has indices and one argument"
@@ -201,17 +236,49 @@ class Grower:
     def _equation(self, span: Span, children: list[Child]) -> t.Equality:
         return t.Equality(self._declaration(span, children[:-1]), children[-1])
 
+    def _implicit(self, span: Span, children: list[Child]) -> t.Equality:
+        """`solve y: left = right`."""
+        _, name, left, right = children
+        found = (
+            p
+            for side in (left, right)
+            for p in t.walk(side)
+            if isinstance(p, t.Reference) and p.name == name
+        )
+        place = self.line.place(name)
+        unknown = next(found, None)
+        if unknown is None:
+            message = f"`{name}` does not occur in the relation that is to be solved for it"
+            self.report.add("E507", place, message, "write `solve y: A[i,k]*y[k] = b[i]`")
+        letters = unknown.letters if unknown is not None else ()
+        return t.Equality(t.Declaration(place, str(name), place, letters), right, left)
+
     def _declaration(self, span: Span, children: list[Child]) -> t.Declaration:
         name, rest = children[0], children[1:]
-        if rest and isinstance(rest[-1], Span):
-            self.report.add("E501", span, "integer tensors (`t[b]: int[c]`) are not supported yet")
-        axes = rest[0] if rest and isinstance(rest[0], list) else None
+        values = rest.pop() if rest and isinstance(rest[-1], tuple) else None
+        axes = rest[0] if rest else None
         if axes is not None and not axes:
             self.report.add("E306", span, f"`{name}[]` carries no index", f"write `{name}`")
-        return t.Declaration(span, str(name), self.line.place(name), self._letters(axes or []))
+        shown = [self._shown(node) for node in axes or []]
+        letters = tuple(k for group in shown for k in group)
+        groups = tuple(map(len, shown)) if len(letters) > len(shown) else ()
+        return t.Declaration(span, str(name), self.line.place(name), letters, values, groups)
 
-    def _kind(self, span: Span, children: list[Child]) -> Span:
-        return span
+    def _shown(self, node: t.Node) -> tuple[t.Letter, ...]:
+        """The letters of an axis where a tensor is declared: one, or several as `g*S+s`."""
+        if isinstance(node, t.Sum):
+            place = t.Place(node.span, self._counted(node))
+            if (letters := declared(place)) is not None:
+                return letters
+        return (self._letter(node),)
+
+    def _kind(self, span: Span, children: list[Child]) -> tuple[t.Letter, ...]:
+        """`int[c]`: the index of which a tensor of integers holds values."""
+        name, letters = children[0], self._letters(children[1] if len(children) > 1 else ())
+        if name != "int" or len(letters) > 1:
+            message = f"`{self.report.quote(span)}` is no kind of tensor"
+            self.report.add("E501", span, message, "integers that index `c` are `: int[c]`")
+        return letters
 
     def _inputs(self, span: Span, children: list[Child]) -> tuple[Child, ...]:
         return tuple(children)
@@ -220,8 +287,9 @@ class Grower:
 
     def _default(self, span: Span, children: list[Child]) -> t.Default:
         name, node = children[0], children[-1]
-        if any(isinstance(c, Span) for c in children):
-            self.report.add("E501", span, "kinds of parameters are not supported yet")
+        if any(isinstance(c, tuple) for c in children):
+            message = "a parameter is a number, without a kind"
+            self.report.add("E501", span, message, f"write `{name} = 1`")
         value = _constant(node) if isinstance(node, t.Node) else None
         text = _literal(self.line, node.span, value) if isinstance(node, t.Node) else ""
         if value is None:

@@ -8,11 +8,13 @@ use different letters.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from derive.errors import Report
 from derive.notation import tree as t
+
+_PARTS: dict[type, str] = {t.Sum: "terms", t.Where: "branches"}
 
 Letters = frozenset[str]
 _NONE: Letters = frozenset()
@@ -23,11 +25,12 @@ class Shape(NamedTuple):
 
     indices: Letters
     number: bool
+    counted: bool = False  # made of positions and numbers: `i - j` in a condition
 
     @property
     def exempt(self) -> bool:
         """May it be added to anything?"""
-        return self.number and not self.indices
+        return self.number and (self.counted or not self.indices)
 
 
 class Alone(NamedTuple):
@@ -48,6 +51,7 @@ class Indices:
     ) -> None:
         self.is_tensor, self.order, self.report = is_tensor, order, report
         self.sums: dict[t.Node, tuple[str, ...]] = {}
+        self.free: tuple[str, ...] = ()  # of a relation
         self._alone: dict[t.Node, Alone] = {}
 
     # -- from the leaves up: what a node contains, were it alone -----------------------------------
@@ -102,6 +106,10 @@ class Indices:
             return self._place_reduction(node, bound)
         if isinstance(node, t.Power):
             return self._place_power(node, bound)
+        if isinstance(node, t.Where):
+            return self._place_where(node, bound)
+        if isinstance(node, t.Comparison):
+            return self._compared(node, bound)
         if node.parts:
             return self._place_terms(node, bound)
         return Shape(_NONE, True)
@@ -121,7 +129,8 @@ class Indices:
         number = not isinstance(node, t.Jacobian) and not (
             isinstance(node, t.Reference) and self.is_tensor(node.name)
         )
-        return Shape(frozenset(count.keys() - summed) & bound, number)
+        counted = isinstance(node, t.Position)
+        return Shape(frozenset(count.keys() - summed) & bound, number, counted)
 
     def _place_product(self, node: t.Product, bound: Letters) -> Shape:
         summed = {k for k, n in self._counted(node).items() if n > 1} - bound
@@ -131,7 +140,9 @@ class Indices:
         self._sum_at(node, summed)
         shapes = [self.place(p, bound | summed) for p in node.parts]
         return Shape(
-            _NONE.union(*(s.indices for s in shapes)) - summed, all(s.number for s in shapes)
+            _NONE.union(*(s.indices for s in shapes)) - summed,
+            all(s.number for s in shapes),
+            all(s.exempt for s in shapes),
         )
 
     def _sum_at(self, node: t.Node, letters: Collection[str]) -> None:
@@ -182,7 +193,7 @@ class Indices:
                 self.report.add(
                     "E310",
                     letter.span,
-                    f"what is summed over `{letter.name}` does not carry it",
+                    f"what `{node.name}` runs over by `{letter.name}` does not carry it",
                     f"multiply it by `1[{letter.name}]`",
                 )
         return Shape(shape.indices - frozenset(names), shape.number)
@@ -200,18 +211,37 @@ class Indices:
 
     def _place_terms(self, node: t.Node, bound: Letters) -> Shape:
         """Rule 3, for the terms of a sum and the arguments of a function."""
-        shapes = [self.place(p, bound) for p in node.parts]
+        return self._agreed(node, node.parts, [self.place(p, bound) for p in node.parts])
+
+    def _agreed(self, node: t.Node, parts: Sequence[t.Node], shapes: Sequence[Shape]) -> Shape:
         union = _NONE.union(*(s.indices for s in shapes))
-        for part, shape in zip(node.parts, shapes, strict=True):
+        for part, shape in zip(parts, shapes, strict=True):
             lacking = union - shape.indices
             if lacking and not shape.exempt:
                 self._refuse_term(node, part, lacking)
-        return Shape(union, all(s.number for s in shapes))
+        number, counted = (all(s.number for s in shapes), all(s.exempt for s in shapes))
+        return Shape(union, number, counted)
+
+    def _place_where(self, node: t.Where, bound: Letters) -> Shape:
+        """A condition may have fewer indices than the branches; numbers take on its own."""
+        condition, *branches = node.parts
+        asked = self.place(condition, bound)
+        shapes = [self.place(p, bound) for p in branches]
+        if not all(s.exempt for s in shapes):
+            lacking = asked.indices - self._agreed(node, branches, shapes).indices
+            for part in branches if lacking else ():
+                self._refuse_term(node, part, lacking)
+        return Shape(_NONE.union(asked.indices, *(s.indices for s in shapes)), False)
+
+    def _compared(self, node: t.Comparison, bound: Letters) -> Shape:
+        """The two sides of a comparison may have different indices."""
+        shapes = [self.place(p, bound) for p in node.parts]
+        return Shape(_NONE.union(*(s.indices for s in shapes)), False)
 
     def _refuse_term(self, node: t.Node, part: t.Node, lacking: Letters) -> None:
         ones, term = self.ones(lacking), self.report.quote(part.span)
         term = f"({term})" if isinstance(part, t.Sum) else term
-        whole = "terms" if isinstance(node, t.Sum) else "arguments"
+        whole = _PARTS.get(type(node), "arguments")
         self.report.add(
             "E302",
             part.span,

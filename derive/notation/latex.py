@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import singledispatch
 
 from sympy import Expr, KroneckerDelta, Rational, S, Symbol
 from sympy import latex as sympy_latex
 
+from derive.notation.conditions import Iverson, Pick, Position
 from derive.notation.explicit import (
+    Bracket,
     Call,
+    Choice,
     Factor,
+    Largest,
     Ones,
     Operator,
     Product,
@@ -55,7 +60,7 @@ def component_latex(component: Component) -> str:
     """x_{b h}; a gradient as ∂l/∂x_{b h}."""
     if is_gradient(component):
         return gradient_latex(component)
-    return _subscripted(name_latex(component.tensor.name), component.indices)
+    return _subscripted(name_latex(component.tensor.name), component.tensor, component.indices)
 
 
 def gradient_latex(component: Component) -> str:
@@ -64,15 +69,47 @@ def gradient_latex(component: Component) -> str:
     sign = r"\partial"
     if is_total(component):
         name, sign = name.rstrip("_").removesuffix("_total"), r"\mathrm{d}"
-    shown = component_latex(Component(Tensor(name), *component.indices))
+    made = Tensor(name, 0, component.tensor.groups)
+    shown = component_latex(Component(made, *component.indices))
     return rf"\frac{{{sign} l}}{{{sign} {shown}}}"
 
 
-def _subscripted(name: str, indices: Sequence[Index]) -> str:
+def _subscripted(name: str, tensor: Tensor, indices: Sequence[Index]) -> str:
     if not indices:
         return name
-    inside = " ".join(i.name for i in indices)
+    inside = " ".join(map(_axis, tensor.axes(indices)))
     return f"{{{name}}}_{{{inside}}}" if "_{" in name else f"{name}_{{{inside}}}"
+
+
+def _axis(letters: Sequence[Index]) -> str:
+    """One letter, or g S + s where an axis shows several."""
+    if len(letters) == 1:
+        return index_latex(letters[0])
+    terms = [
+        " ".join([index_latex(i), *(j.size.name for j in letters[k + 1 :])])
+        for k, i in enumerate(letters)
+    ]
+    return f"{{{'+'.join(terms)}}}"
+
+
+def index_latex(index: Index) -> str:
+    """A letter, or what stands in its place: the label t_b, or s-k."""
+    if isinstance(index, Pick) and isinstance(index.label, Component):
+        return component_latex(index.label)
+    name = index.name.replace("*", " ")
+    return f"{{{name}}}" if isinstance(index, Pick) else name
+
+
+_RELATIONS = {"<": "<", "<=": r"\le", "==": "=", ">": ">", ">=": r"\ge"}
+_CONTRARY = {"<": r"\not<", "<=": r"\not\le", "==": r"\ne", ">": r"\not>", ">=": r"\not\ge"}
+
+
+def _condition(condition: Bracket | Iverson) -> str:
+    if isinstance(condition, Iverson):
+        assert condition.picks is not None
+        return f"{condition.index.name} = {component_latex(condition.picks)}"
+    relation = (_RELATIONS if condition.holds else _CONTRARY)[condition.relation]
+    return f"{sum_latex(condition.left)} {relation} {sum_latex(condition.right)}"
 
 
 def sum_latex(written: Sum) -> str:
@@ -116,7 +153,7 @@ def _is_gradient(factor: Factor) -> bool:
 
 def _factor(factor: Factor) -> str:
     base, exponent = factor.base, factor.exponent
-    shown = _base(base)
+    shown = _shown(base)
     if exponent == S.One:
         return rf"\left({shown}\right)" if isinstance(base, Sum) else shown
     if exponent == _HALF:
@@ -133,23 +170,63 @@ def _exponent(exponent: Expr) -> str:
     return str(sympy_latex(exponent.xreplace(symbols), symbol_names=spelled))
 
 
-def _base(base: Expr | Ones | Call | Operator | Sum) -> str:
-    if isinstance(base, Sum):
-        return sum_latex(base)
-    if isinstance(base, Ones):
-        return rf"\mathbf{{1}}_{{{base.index.name}}}"
-    if isinstance(base, Call):
-        args = ", ".join(map(sum_latex, base.args))
-        return rf"{base.function.row.latex}\left({args}\right)"
-    if isinstance(base, Operator):
-        operator = rf"\frac{{\partial}}{{\partial {component_latex(base.wrt)}}}"
-        return rf"{operator}\left({sum_latex(base.body)}\right)"
-    if isinstance(base, KroneckerDelta):
-        return rf"\delta_{{{' '.join(i.name for i in base.args)}}}"
-    if isinstance(base, Partial):
-        return (
-            rf"\frac{{\partial {component_latex(base.of)}}}{{\partial {component_latex(base.wrt)}}}"
-        )
-    if isinstance(base, Component):
-        return component_latex(base)
-    return name_latex(base.name) if isinstance(base, Named) else sympy_latex(base)
+@singledispatch
+def _shown(base: object) -> str:
+    """A factor without its exponent."""
+    return name_latex(base.name) if isinstance(base, Named) else str(sympy_latex(base))
+
+
+_shown.register(Sum, sum_latex)
+_shown.register(Component, component_latex)
+_shown.register(Position, lambda base: str(base.index.name))
+
+
+@_shown.register
+def _ones(base: Ones) -> str:
+    return rf"\mathbf{{1}}_{{{base.index.name}}}"
+
+
+@_shown.register
+def _call(base: Call) -> str:
+    args = ", ".join(map(sum_latex, base.args))
+    return rf"{base.function.row.latex}\left({args}\right)"
+
+
+@_shown.register
+def _bracket(base: Bracket) -> str:
+    return rf"\left[{_condition(base)}\right]"
+
+
+@_shown.register
+def _choice(base: Choice) -> str:
+    taken, other = sum_latex(base.taken), sum_latex(base.other)
+    rows = rf"{taken} & {_condition(base.condition)} \\ {other} & \text{{otherwise}}"
+    return rf"\begin{{cases}} {rows} \end{{cases}}"
+
+
+@_shown.register
+def _largest(base: Largest) -> str:
+    letters = " ".join(i.name for i in base.letters)
+    return rf"\{base.word}_{{{letters}}}\left({sum_latex(base.body)}\right)"
+
+
+@_shown.register
+def _pick(base: Iverson) -> str:
+    assert base.picks is not None
+    return rf"\delta_{{{base.index.name} {component_latex(base.picks)}}}"
+
+
+@_shown.register
+def _operator(base: Operator) -> str:
+    operator = rf"\frac{{\partial}}{{\partial {component_latex(base.wrt)}}}"
+    return rf"{operator}\left({sum_latex(base.body)}\right)"
+
+
+@_shown.register
+def _delta(base: KroneckerDelta) -> str:
+    return rf"\delta_{{{' '.join(i.name for i in base.args)}}}"
+
+
+@_shown.register
+def _partial(base: Partial) -> str:
+    return rf"\frac{{\partial {component_latex(base.of)}}}{{\partial {component_latex(base.wrt)}}}"

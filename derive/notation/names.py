@@ -11,7 +11,7 @@ from derive.notation.functions import WORDS
 
 MOST_LETTERS = 40
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-REDUCTIONS = ("sum", "mean")
+REDUCTIONS = ("sum", "mean", "max", "min")
 FUNCTION_WORDS = frozenset({*WORDS, *REDUCTIONS})
 RESERVED = FUNCTION_WORDS | {"delta", "where", "solve", "op", "pi"}
 

@@ -9,16 +9,18 @@ printing puts it back (`notation.explicit`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from itertools import count, islice, pairwise, permutations
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count, islice, pairwise
 from typing import Any, cast
 
 from sympy import Expr, Integer, KroneckerDelta, S
 from sympy.core.expr import AtomicExpr
 from sympy.core.sorting import default_sort_key
 
+from derive.notation import canonical
+from derive.notation.known import free_by_rank, parts_of, reindexed
+
 _fresh_numbers = count()
-_MOST_ORDERS = 120  # orders of dummies compared when looking for the canonical one
 
 
 class Named(AtomicExpr):
@@ -65,7 +67,46 @@ class Scalar(Named):
 
 
 class Tensor(Named):
-    """The name of a tensor."""
+    """The name of a tensor; `groups` counts the indices in each axis, if one shows several."""
+
+    __slots__ = ("groups",)
+    groups: tuple[int, ...]
+
+    def __new__(cls, name: str, rank: int = 0, groups: tuple[int, ...] = ()) -> Tensor:
+        self = cast(Tensor, super().__new__(cls, name, rank))
+        self.groups = groups
+        return self
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return (self.name, self.rank, self.groups)
+
+    def axes(self, indices: Sequence[Index]) -> list[tuple[Index, ...]]:
+        """Its indices, together those that one axis shows."""
+        left = iter(indices)
+        return [tuple(islice(left, n)) for n in self.groups or (1,) * len(indices)]
+
+
+class Labels(Tensor):
+    """The name of a tensor of integers, which index an axis of the size `values`, if that is said.
+
+    It has no gradient. It stands in conditions only: `x[b,t[b]]` is Σ_c [c = t_b] x_bc.
+    """
+
+    __slots__ = ("values",)
+    values: Size | None
+
+    def __new__(
+        cls, name: str, rank: int = 0, values: Size | None = None, groups: tuple[int, ...] = ()
+    ) -> Labels:
+        self = cast(Labels, super().__new__(cls, name, rank, groups))
+        self.values = values
+        return self
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return (self.name, self.rank, self.values, self.groups)
+
+    def _hashable_content(self) -> tuple[Any, ...]:
+        return (self.rank, self.name, self.values)
 
 
 class Index(Named):
@@ -73,6 +114,7 @@ class Index(Named):
 
     __slots__ = ("size",)
     size: Size
+    is_index = True
 
     def __new__(cls, name: str, size: Size, rank: int = 0) -> Index:
         self = cast(Index, super().__new__(cls, name, rank))
@@ -166,11 +208,11 @@ class Differentiate(Expr):
         return cast(Component, self.args[1])
 
 
-class Contraction(Expr):
-    """Σ over named dummies of a body. Equal up to the names of the dummies means equal.
+class Bound(Expr):
+    """An operation over named dummies of a body. Equal up to the names of the dummies means equal.
 
-    The constructor names the dummies `_0 _1 …`, above those of the contractions inside, in an order
-    that depends on nothing but the body. To work on the body, `open` it.
+    The constructor names the dummies `_0 _1 …`, above those bound inside, in an order that depends
+    on nothing but the body. To work on the body, `open` it.
     """
 
     is_commutative = True
@@ -178,11 +220,11 @@ class Contraction(Expr):
     is_zero = False
 
     def __new__(cls, body: Expr, *dummies: Index) -> Expr:
-        if body == 0 or not dummies:
+        if not dummies:
             return body
-        if isinstance(body, Contraction):
+        if isinstance(body, cls):
             inner, opened = body.open()
-            return Contraction(inner, *opened, *dummies)
+            return cls(inner, *opened, *dummies)
         body, named = _canonical(body, dummies, _above(body))
         return Expr.__new__(cls, body, *named)
 
@@ -197,7 +239,7 @@ class Contraction(Expr):
     def open(self) -> tuple[Expr, tuple[Index, ...]]:
         """The body with dummies that occur nowhere else, and these dummies."""
         fresh = tuple(fresh_index(d) for d in self.dummies)
-        return self.body.xreplace(dict(zip(self.dummies, fresh, strict=True))), fresh
+        return reindexed(self.body, dict(zip(self.dummies, fresh, strict=True))), fresh
 
     @property
     def free_symbols(self) -> set[Expr]:
@@ -210,11 +252,11 @@ class Contraction(Expr):
         """
         if self in rule or not self._renames_others(rule):
             return super()._xreplace(rule)
-        body = self.body.xreplace(rule)
+        body = reindexed(self.body, rule)
         changed = body is not self.body
         if changed and self._is_named_for(body):
-            return Expr.__new__(Contraction, body, *self.dummies), True
-        return (Contraction(body, *self.dummies), True) if changed else (self, False)
+            return Expr.__new__(type(self), body, *self.dummies), True
+        return (type(self)(body, *self.dummies), True) if changed else (self, False)
 
     def _renames_others(self, rule: Mapping[Expr, Expr]) -> bool:
         own = set(self.dummies)
@@ -225,19 +267,46 @@ class Contraction(Expr):
 
     def _is_named_for(self, body: Expr) -> bool:
         """Would the constructor give the dummies the names that they have?"""
-        if body == 0 or isinstance(body, Contraction) or _above(body) != _level_of(self.dummies[0]):
+        if body == 0 or isinstance(body, type(self)) or _above(body) != _level_of(self.dummies[0]):
             return False
-        marks = [_signature(body, d) for d in self.dummies]
+        marks = canonical.signatures(parts_of(body, Component), self.dummies).values()
         return all(one < other for one, other in pairwise(marks))
 
 
+class Contraction(Bound):
+    """Σ over named dummies of a body."""
+
+    def __new__(cls, body: Expr, *dummies: Index) -> Expr:
+        return body if body == 0 else super().__new__(cls, body, *dummies)
+
+
+class Extremum(Bound):
+    """The largest or the smallest value of a body over its dummies."""
+
+    def __new__(cls, body: Expr, *dummies: Index) -> Expr:
+        carried = body.free_symbols
+        return super().__new__(cls, body, *(d for d in dummies if d in carried))
+
+
+class Maximum(Extremum):
+    """max over named dummies of a body."""
+
+    word = "max"
+
+
+class Minimum(Extremum):
+    """min over named dummies of a body."""
+
+    word = "min"
+
+
 def _above(body: Expr) -> int:
-    """The first number for the dummies of a sum over this body."""
-    return 1 + max((_level(c) for c in body.atoms(Contraction)), default=-1)
+    """The first number for the dummies bound around this body."""
+    return 1 + max((_level(c) for c in parts_of(body, Bound)), default=-1)
 
 
-def _level(contraction: Contraction) -> int:
-    return _level_of(contraction.dummies[-1])
+def _level(bound: Bound) -> int:
+    return _level_of(bound.dummies[-1])
 
 
 def _level_of(dummy: Index) -> int:
@@ -247,39 +316,17 @@ def _level_of(dummy: Index) -> int:
 def _canonical(body: Expr, dummies: Iterable[Index], level: int) -> tuple[Expr, list[Index]]:
     """The body with its dummies renamed `_level …` in the order that makes it sort first."""
     opened = {d: fresh_index(d) for d in dummies}
-    body = body.xreplace(opened)
-    marked = sorted(((_signature(body, d), d) for d in opened.values()), key=lambda pair: pair[0])
+    body = reindexed(body, opened)
     best: tuple[Any, Expr, list[Index]] | None = None
-    for order in islice(_orders(marked), _MOST_ORDERS):
+    orders = canonical.orders(parts_of(body, Component), list(opened.values()))
+    for order in orders:
         named = [Index(f"_{level + k}", d.size, 2_000_000 + level + k) for k, d in enumerate(order)]
-        renamed = body.xreplace(dict(zip(order, named, strict=True)))
-        key = default_sort_key(renamed) if len(marked) > 1 else ()
+        renamed = reindexed(body, dict(zip(order, named, strict=True)))
+        key = default_sort_key(renamed) if len(orders) > 1 else ()
         if best is None or key < best[0]:
             best = (key, renamed, named)
     assert best is not None
     return best[1], best[2]
-
-
-def _signature(body: Expr, dummy: Index) -> tuple[Any, ...]:
-    """What tells one dummy from another, whatever their names: where components carry it."""
-    places = sorted(
-        (c.tensor.rank, c.tensor.name, tuple(k for k, i in enumerate(c.indices) if i == dummy))
-        for c in body.atoms(Component)
-        if dummy in c.indices
-    )
-    return (dummy.size.rank, dummy.size.name, tuple(places))
-
-
-def _orders(marked: list[tuple[tuple[Any, ...], Index]]) -> Iterable[tuple[Index, ...]]:
-    """Orders of the dummies in which only those of equal signature change places."""
-    if not marked:
-        yield ()
-        return
-    first = marked[0][0]
-    equal = [d for key, d in marked if key == first]
-    for head in permutations(equal):
-        for tail in _orders(marked[len(equal) :]):
-            yield head + tail
 
 
 class Delta(KroneckerDelta):
@@ -299,15 +346,14 @@ def delta(i: Index, j: Index) -> Expr:
 
 def free_indices(expr: Expr) -> list[Index]:
     """The indices of an expression that no contraction binds, by rank."""
-    found = (s for s in expr.free_symbols if isinstance(s, Index))
-    return sorted(found, key=lambda i: (i.rank, i.name))
+    return list(free_by_rank(expr))
 
 
 def rename(expr: Expr, mapping: Mapping[Index, Index]) -> Expr:
     """Free indices renamed, all at once. No target may be a dummy of a closed contraction."""
     targets = [i for i in mapping.values() if i.is_bound]
     assert not targets, f"{targets} would be captured"
-    return cast(Expr, expr.xreplace(dict(mapping)))
+    return reindexed(expr, dict(mapping))
 
 
 def factor_pairs(term: Expr) -> list[tuple[Expr, Expr]]:

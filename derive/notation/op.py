@@ -8,7 +8,9 @@ from functools import cached_property
 
 from sympy import Expr
 
-from derive.notation.nodes import Component, Index, Scalar, Size, Tensor
+from derive.errors import Span
+from derive.notation.known import parts_of
+from derive.notation.nodes import Component, Index, Labels, Scalar, Size, Tensor
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,22 @@ class Parameter:
 
 
 @dataclass(frozen=True)
+class Extent:
+    """A size that is a parameter, as `G = 32` in the header; `default` is a whole number."""
+
+    size: Size
+    default: int
+
+
+@dataclass(frozen=True)
 class Equation:
     """`target = expr`: each index of the target is free in `expr`, each sum is a Contraction."""
 
     target: Component
     expr: Expr
     text: str  # as written, without comment, white space around it trimmed
+    span: Span | None = field(default=None, compare=False, repr=False)  # in its file
+    source: str = field(default="", compare=False, repr=False)  # the line on which that starts
 
     @property
     def name(self) -> str:
@@ -47,6 +59,12 @@ class Op:
     header: str = ""  # the `op …` line as written, on one line
     text: str = field(default="", compare=False, repr=False)  # this op's own lines of its file
     path: str = field(default="", compare=False)  # the file it came from, as the user named it
+    extents: tuple[Extent, ...] = ()  # sizes given as parameters
+
+    @cached_property
+    def differentiable(self) -> tuple[Component, ...]:
+        """The inputs that receive a gradient: all but integers."""
+        return tuple(c for c in self.inputs if not isinstance(c.tensor, Labels))
 
     @cached_property
     def definitions(self) -> dict[Tensor, Equation]:
@@ -71,7 +89,8 @@ _GRADIENT, _TOTAL = 10_000, 20_000  # what ranks of gradients lie below their te
 def gradient(component: Component) -> Component:
     """∂l/∂t as a component of the tensor `dt`; gradients sort before all tensors of the op."""
     tensor = component.tensor
-    return Component(Tensor(f"d{tensor.name}", tensor.rank - _GRADIENT), *component.indices)
+    made = Tensor(f"d{tensor.name}", tensor.rank - _GRADIENT, tensor.groups)
+    return Component(made, *component.indices)
 
 
 def total(op: Op, component: Component) -> Component:
@@ -80,7 +99,7 @@ def total(op: Op, component: Component) -> Component:
     name = f"d{tensor.name}_total"
     while name in op.tensors or name.removeprefix("d") in op.tensors:
         name += "_"
-    return Component(Tensor(name, tensor.rank - _TOTAL), *component.indices)
+    return Component(Tensor(name, tensor.rank - _TOTAL, tensor.groups), *component.indices)
 
 
 def is_gradient(component: Component) -> bool:
@@ -103,4 +122,4 @@ def declared_as(op: Op, component: Component) -> Component:
 
 def holds_gradient(expr: Expr) -> bool:
     """Does any ∂l/∂t occur in the expression?"""
-    return any(is_gradient(c) for c in expr.atoms(Component))
+    return any(is_gradient(c) for c in parts_of(expr, Component))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -13,7 +14,7 @@ from derive.errors import Report, Span
 from derive.notation.grow import Grower, TooDeep, clipped
 from derive.notation.lines import Line
 
-_STARTS = ("head", "equation", "statement")
+_STARTS = ("head", "equation", "implicit", "statement")
 _TOKENS = {  # how the tokens of the grammar are called in a message
     "NAME": "a name", "NUMBER": "a number", "EQUAL": "`=`", "LPAR": "`(`", "RPAR": "`)`",
     "LSQB": "`[`", "RSQB": "`]`", "COMMA": "`,`", "SEMICOLON": "`;`", "TIMES": "`*`",
@@ -34,13 +35,13 @@ def _lark() -> Lark:
     )
 
 
-def parse(start: str, line: Line, report: Report) -> Any:
+def parse(start: str, line: Line, report: Report, numbers: Collection[str] = ()) -> Any:
     """The tree of a logical line (a Head, an Equality, a pair of sides), or None if refused."""
     if not line.good:
         return None
     before = len(report.found)
     try:
-        grown = Grower(line, report).grow(_lark().parse(line.code, start=start))
+        grown = Grower(line, report, numbers).grow(_lark().parse(line.code, start=start))
     except UnexpectedInput as error:
         _explain(error, line, report)
     except TooDeep:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sympy.core.parameters import distribute
 
@@ -12,9 +12,11 @@ from derive.errors import Report, Span
 from derive.notation import tree as t
 from derive.notation.build import Builder, Labour, Refused
 from derive.notation.lines import Line, logical, physical
+from derive.notation.merged import unmerged
 from derive.notation.nodes import Component
-from derive.notation.op import Equation, Op, Parameter
+from derive.notation.op import Equation, Extent, Op, Parameter
 from derive.notation.parse import parse
+from derive.notation.relation import Unsolvable, solved
 from derive.notation.resolve import Resolver
 from derive.notation.statement import Statement, read_equation
 
@@ -65,6 +67,11 @@ def _blocks(lines: Iterable[Line], report: Report) -> list[_Block]:
     return blocks
 
 
+def _taken_apart(e: t.Equality, shapes: dict[str, t.Declaration], report: Report) -> t.Equality:
+    left = None if e.left is None else unmerged(e.left, shapes, report)
+    return replace(e, right=unmerged(e.right, shapes, report), left=left)
+
+
 def _refuse_same(readers: Iterable[_Reader], report: Report) -> None:
     """Op names are file names too, so they differ in more than capitals."""
     seen: set[str] = set()
@@ -82,18 +89,35 @@ class _Reader:
         self.block, self.lines, self.report = block, lines, report
         self.op: Op | None = None
         self.head: t.Head | None = None
+        self.numbers: set[str] = set()  # names that stand without indices
 
     def read(self, labour: Labour) -> _Reader:
         found = len(self.report.found)
         self.head = parse("head", self.block.head, self.report)
-        parsed = [(line, self._parse(line)) for line in self._within_limit()]
         if self.head:
-            kept = [(line, e) for line, e in parsed if e]
+            self.numbers |= {p.name for p in self.head.parameters}
+            self.numbers |= {d.name for d in self.head.inputs if not d.letters}
+        parsed = []
+        for line in self._within_limit():
+            parsed.append((line, equation := self._parse(line)))
+            self._count(equation)
+        if self.head:
+            kept = [(line, e) for line, e in self._unmerged(self.head, parsed) if e]
             lost = [line.defines for line, e in parsed if not e]
             resolver = Resolver(self.head, [e for _, e in kept], self.report).resolve(lost)
             if len(self.report.found) == found and len(kept) == len(parsed):
                 self._build(self.head, resolver, [line.text for line, _ in kept], labour)
         return self
+
+    def _unmerged(
+        self, head: t.Head, parsed: list[tuple[Line, t.Equality | None]]
+    ) -> list[tuple[Line, t.Equality | None]]:
+        """The equations with a place for each index of an axis that shows several."""
+        defined = [e.target for _, e in parsed if e]
+        shapes = {d.name: d for d in (*head.inputs, *defined) if d.groups}
+        if not shapes:
+            return parsed
+        return [(line, e and _taken_apart(e, shapes, self.report)) for line, e in parsed]
 
     def _within_limit(self) -> list[Line]:
         lines = self.block.equations
@@ -104,13 +128,18 @@ class _Reader:
 
     def _parse(self, line: Line) -> t.Equality | None:
         if line.good and _SOLVE.match(line.code):
-            self.report.add("E504", line.span, "`solve` is not supported yet")
-            return None
+            solved: t.Equality | None = parse("implicit", line, self.report, self.numbers)
+            return solved
         if line.good and "=" not in line.code:
             self.report.add("E113", line.span, "this is no equation", "write `name[i] = …`")
             return None
-        found: t.Equality | None = parse("equation", line, self.report)
+        found: t.Equality | None = parse("equation", line, self.report, self.numbers)
         return found
+
+    def _count(self, equation: t.Equality | None) -> None:
+        """A tensor without indices is a number in the conditions of later equations."""
+        if equation and not equation.target.letters:
+            self.numbers.add(equation.target.name)
 
     def _build(self, head: t.Head, resolver: Resolver, texts: list[str], labour: Labour) -> None:
         scope, letters = resolver.scope, resolver.scope.sizes.indices()
@@ -118,21 +147,38 @@ class _Reader:
         def component(d: t.Declaration) -> Component:
             return Component(scope.tensors[d.name].tensor, *(letters[k.name] for k in d.letters))
 
-        made = []
+        made: list[Equation] = []
         with distribute(False):
             for text, e, placed in zip(texts, resolver.equations, resolver.placed, strict=True):
                 try:
-                    expr = Builder(scope, letters, placed, self.report).whole(e.right, labour)
+                    builder = Builder(scope, letters, placed, self.report)
+                    sides = [builder.whole(side, labour) for side in e.sides]
+                    target = component(e.target)
+                    free = tuple(letters[k] for k in placed.free)
+                    expr = sides[0]
+                    if e.left is not None:
+                        expr = solved(target, sides[0], sides[1], free)
                 except Refused:
                     continue
-                made.append(Equation(component(e.target), expr, text))
+                except Unsolvable as fault:
+                    self.report.add("E504", e.target.span, str(fault), fault.remedy)
+                    continue
+                at = self.block.equations[len(made)].span
+                made.append(Equation(target, expr, text, at, self.lines[at.line - 1]))
         if len(made) < len(texts):
             return
         self.op = Op(
             name=head.name,
             inputs=tuple(component(d) for d in head.inputs),
             parameters=tuple(
-                Parameter(scope.scalars[p.name], p.value, p.text) for p in head.parameters
+                Parameter(scope.scalars[p.name], p.value, p.text)
+                for p in head.parameters
+                if p.name in scope.scalars
+            ),
+            extents=tuple(
+                Extent(letters[p.name.lower()].size, int(p.value))
+                for p in head.parameters
+                if p.name not in scope.scalars
             ),
             outputs=tuple(component(d) for d in head.outputs),
             equations=tuple(made),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from derive.errors import Report
@@ -14,7 +14,6 @@ from derive.notation.nodes import Scalar, Tensor
 from derive.notation.sizes import Sizes
 
 ARITIES = {word: 1 if word in POWERS else FUNCTIONS[word].arity for word in WORDS}
-LATER = {"where": "E502", "solve": "E504"}
 
 
 @dataclass(frozen=True)
@@ -23,6 +22,12 @@ class Declared:
 
     tensor: Tensor
     letters: tuple[str, ...]
+    values: str | None = None  # the letter that a tensor of integers holds values of, or ""
+
+    @property
+    def counts(self) -> bool:
+        """Is it a tensor of integers?"""
+        return self.values is not None
 
 
 @dataclass
@@ -43,21 +48,89 @@ class Scope:
 
 def check(node: t.Node, scope: Scope, report: Report) -> bool:
     """Check names, indices, sizes and functions; False if the index rules would say nonsense."""
-    whole = True
+    whole, compared = True, _compared(node)
     for part in t.walk(node):
         if isinstance(part, t.Reference):
             whole = _check_reference(part, scope, report) and whole
+            if part not in compared:
+                _refuse_integers(part, scope, report)
         elif isinstance(part, t.Jacobian):
             _check_jacobian(part, scope, report)
         elif isinstance(part, t.Derivative):
             whole = _check_reference(part.wrt, scope, report) and whole
-        elif isinstance(part, t.Delta) and len(part.letters) == 2:
-            one, other = part.letters
-            _agree(other, one.name, scope, report)
+        elif isinstance(part, t.Delta) and len(part.axes) == 2:
+            whole = _check_delta(part, scope, report) and whole
         elif isinstance(part, t.Call):
             _check_call(part, report)
-            whole = whole and part.name not in REDUCTIONS
+            whole = whole and part.name in ARITIES
     return whole
+
+
+def _compared(node: t.Node) -> set[t.Node]:
+    """What stands in conditions."""
+    return {p for c in t.walk(node) if isinstance(c, t.Comparison) for p in t.walk(c)}
+
+
+def _refuse_integers(node: t.Reference, scope: Scope, report: Report) -> None:
+    declared = scope.tensors.get(node.name)
+    if declared is not None and declared.counts:
+        message = f"`{node.name}` holds integers, which index or are compared, and no values"
+        report.add("E506", node.span, message, "pass a tensor of numbers to compute with")
+
+
+def _check_place(place: t.Place, report: Report, scope: Scope) -> bool:
+    """Is this arithmetic of whole numbers: indices, sizes, integers?"""
+    wrong = [p for p in t.walk(place.value) if not _is_whole(p, scope)]
+    for part in wrong[:1]:
+        message = f"`{report.quote(part.span)}` is no whole number, as an index is"
+        remedy = "add and multiply indices, sizes and integers: `x[b,s-k]`"
+        report.add("E111", part.span, message, remedy)
+    return not wrong
+
+
+def _is_whole(node: t.Node, scope: Scope) -> bool:
+    if isinstance(node, t.Number):
+        return node.value.denominator == 1
+    if isinstance(node, t.Reference):
+        declared = scope.tensors.get(node.name)
+        is_size = scope.sizes.named(node.name) is not None and not node.axes
+        return is_size or (declared is not None and declared.counts)
+    return isinstance(node, t.Sum | t.Product | t.Position)
+
+
+def _check_delta(node: t.Delta, scope: Scope, report: Report) -> bool:
+    whole = _check_slots(node.axes, scope, report)
+    if whole:
+        one, other = sorted(node.axes, key=lambda k: not isinstance(k, t.Letter))
+        _agree(other, _values(one, scope), scope, report)
+    return whole
+
+
+def _values(axis: t.Axis, scope: Scope) -> str:
+    """The letter whose values an index takes, if it is said."""
+    if isinstance(axis, t.Place):
+        return ""
+    return axis.name if isinstance(axis, t.Letter) else scope.tensors[axis.name].values or ""
+
+
+def _check_slots(axes: Iterable[t.Axis], scope: Scope, report: Report) -> bool:
+    """Are labels tensors of integers, and is arithmetic whole? What is wrong is said of each."""
+    labels = [k for k in axes if isinstance(k, t.Label)]
+    places = [k for k in axes if isinstance(k, t.Place)]
+    wrong = [label for label in labels if not _check_label(label, scope, report)]
+    return not wrong + [place for place in places if not _check_place(place, report, scope)]
+
+
+def _check_label(label: t.Label, scope: Scope, report: Report) -> bool:
+    """Is this index a tensor of integers, rightly indexed?"""
+    whole = _check_reference(t.Reference(label.span, label.name, label.letters), scope, report)
+    declared = scope.tensors.get(label.name)
+    if declared is None or declared.counts:
+        return whole and declared is not None
+    message = f"`{label.name}` stands as an index, but holds no integers"
+    remedy = f"declare it as `{label.name}[{','.join(declared.letters)}]: int[c]` in the header"
+    report.add("E505", label.span, message, remedy)
+    return False
 
 
 def _check_reference(node: t.Reference, scope: Scope, report: Report) -> bool:
@@ -92,7 +165,7 @@ def _refuse_unknown(node: t.Reference, scope: Scope, report: Report) -> None:
 
 
 def _check_axes(node: t.Reference, declared: Declared, scope: Scope, report: Report) -> bool:
-    wanted, given = len(declared.letters), len(node.letters)
+    wanted, given = len(declared.letters), len(node.axes)
     if wanted != given:
         axes = f"[{','.join(declared.letters)}]" if wanted else ""
         report.add(
@@ -102,19 +175,22 @@ def _check_axes(node: t.Reference, declared: Declared, scope: Scope, report: Rep
             f"it was declared as `{node.name}{axes}`",
         )
         return False
-    for letter, axis in zip(node.letters, declared.letters, strict=True):
+    if not _check_slots(node.axes, scope, report):
+        return False
+    for letter, axis in zip(node.axes, declared.letters, strict=True):
         _agree(letter, axis, scope, report)
     return True
 
 
-def _agree(letter: t.Letter, axis: str, scope: Scope, report: Report) -> None:
-    sizes = scope.sizes
-    if not sizes.agree(letter.name, axis):
-        here, own = sizes.first(axis).upper(), sizes.first(letter.name).upper()
+def _agree(index: t.Axis, axis: str, scope: Scope, report: Report) -> None:
+    """Make the size of an index and of an axis one; a label of no size runs over any axis."""
+    sizes, values = scope.sizes, _values(index, scope)
+    if values and axis and not sizes.agree(values, axis):
+        here, own = sizes.first(axis).upper(), sizes.first(values).upper()
         report.add(
             "E305",
-            letter.span,
-            f"the index `{letter.name}` has size {own}, but runs here over an axis of size {here}",
+            index.span,
+            f"the index `{index.name}` has size {own}, but runs here over an axis of size {here}",
             "use another letter; `delta` or one letter in the header makes two sizes equal",
         )
 
@@ -132,9 +208,7 @@ def _check_jacobian(node: t.Jacobian, scope: Scope, report: Report) -> None:
 
 def _check_call(node: t.Call, report: Report) -> None:
     name, count = node.name, len(node.parts)
-    if name in LATER:
-        report.add(LATER[name], node.span, f"`{name}` is not supported yet", "")
-    elif name in ("sum", "mean"):
+    if name in REDUCTIONS and (name not in ARITIES or count == 1):
         report.add("E114", node.span, f"`{name}` needs the index it binds", f"write `{name}[h](…)`")
     elif name not in ARITIES:
         report.add(
@@ -155,5 +229,6 @@ def letters_of(node: t.Node) -> list[t.Letter]:
 
 def deltas_of(node: t.Node) -> list[tuple[str, str]]:
     """The pairs of letters whose sizes a `delta` makes equal."""
-    pairs = [p.letters for p in t.walk(node) if isinstance(p, t.Delta) and len(p.letters) == 2]
-    return [(one.name, other.name) for one, other in pairs]
+    pairs = [p.axes for p in t.walk(node) if isinstance(p, t.Delta) and len(p.axes) == 2]
+    letters = [pair for pair in pairs if all(isinstance(k, t.Letter) for k in pair)]
+    return [(one.name, other.name) for one, other in letters]

@@ -41,9 +41,10 @@ class Sizes:
 
     def indices(self) -> dict[str, Index]:
         """Each letter as an index, ranked by its first appearance."""
-        return {letter: Index(letter, self._size(letter), k) for letter, k in self.rank.items()}
+        return {letter: Index(letter, self.size(letter), k) for letter, k in self.rank.items()}
 
-    def _size(self, letter: str) -> Size:
+    def size(self, letter: str) -> Size:
+        """The size of a letter by the name that its set has now."""
         first = self.first(letter)
         return Size(first.upper(), self.rank[first])
 

@@ -14,7 +14,8 @@ from derive.notation import tree as t
 from derive.notation.build import Builder, Labour, Refused
 from derive.notation.indices import Indices
 from derive.notation.lines import logical, physical
-from derive.notation.nodes import Index
+from derive.notation.merged import unmerged
+from derive.notation.nodes import Index, Labels
 from derive.notation.op import Op, gradient
 from derive.notation.parse import parse
 from derive.notation.scope import Declared, Scope, check, letters_of
@@ -46,7 +47,9 @@ def read_equation(op: Op, text: str) -> Statement:
     if len(found) != 1:
         report.add("E102", whole, "a statement is one line `left = right`", "")
     report.check()
-    stated = parse("statement", found[0], report)
+    bare = {n for n, c in op.tensors.items() if not c.indices}
+    numbers = {*bare, *(f"d{n}" for n in bare), *(p.symbol.name for p in op.parameters)}
+    stated = parse("statement", found[0], report, numbers)
     report.check()
     return Reader(op, stated.sides, report, stated.free).read(found[0].text)
 
@@ -57,6 +60,18 @@ def statement_text(op: Op, lhs: Expr, rhs: Expr, free: tuple[Index, ...]) -> str
     names = [i.name for i in free]
     understood = not free or {i.name for i in read_equation(op, text).free} == set(names)
     return text if understood else f"{text} for {', '.join(names)}"
+
+
+def _shapes(op: Op) -> dict[str, t.Declaration]:
+    """The tensors, and their gradients, of which an axis shows several indices."""
+    place = Span(1, 1, 1, 1)
+    found: dict[str, t.Declaration] = {}
+    for name, component in op.tensors.items():
+        groups = component.tensor.groups
+        letters = tuple(t.Letter(place, i.size.name.lower()) for i in component.indices)
+        for own in (name, f"d{name}") if groups else ():
+            found[own] = t.Declaration(place, own, place, letters, groups=groups)
+    return found
 
 
 class Reader:
@@ -72,7 +87,9 @@ class Reader:
         report: Report,
         quantified: tuple[t.Letter, ...] = (),
     ) -> None:
-        self.sides, self.report, self.quantified = sides, report, quantified
+        shapes = _shapes(op)
+        self.sides = tuple(unmerged(side, shapes, report) for side in sides) if shapes else sides
+        self.report, self.quantified = report, quantified
         known = {i.name: i for i in op.letters}
         self.op, self.known = op, known
         letters = [k.name for side in sides for k in letters_of(side)]
@@ -96,9 +113,17 @@ class Reader:
     def _declare(self) -> None:
         for name, component in self.op.tensors.items():
             letters = tuple(i.name for i in component.indices)
+            if isinstance(component.tensor, Labels):
+                values = self._letter_of(component.tensor)
+                self.scope.tensors[name] = Declared(component.tensor, letters, values)
+                continue
             self.scope.tensors[name] = Declared(component.tensor, letters)
             self.scope.tensors[f"d{name}"] = Declared(gradient(component).tensor, letters)
         self.scope.scalars = {p.symbol.name: p.symbol for p in self.op.parameters}
+
+    def _letter_of(self, labels: Labels) -> str:
+        """A letter of the size that a tensor of integers holds values of."""
+        return next((k for k, i in self.known.items() if i.size == labels.values), "")
 
     def _check_letters(self) -> None:
         written = {k.name for side in self.sides for k in letters_of(side)}

@@ -22,7 +22,7 @@ from derive.notation.tex_statement import TexReader, foreign, is_component, ment
 
 MOST_CHARACTERS = 1_048_576
 MOST_EQUALITIES = 2000
-_ONES = re.compile(r"1\[([a-z0-9,]+)\](\*?)")
+_ONES = re.compile(r"(?<!\w)1\[([a-z0-9,]+)\](\*?)")
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class _Document:
             statement = reader.read(claim.source)
         except SourceError:
             for d in own.found:
-                self.report.add(d.code, d.span, _in_tex(d.message), _in_tex(d.help))
+                self.report.add(d.code, d.span, in_tex(d.message), in_tex(d.help))
             return None
         left = sides[0]
         name = left.name if isinstance(left, t.Reference) and is_component(left) else ""
@@ -132,7 +132,7 @@ def _joined(code: str) -> str:
     return " ".join(code.split())
 
 
-def _in_tex(text: str) -> str:
+def in_tex(text: str) -> str:
     """A message of the op language with its one-tensors as TeX writes them."""
     return _ONES.sub(_one_tensor, text)
 

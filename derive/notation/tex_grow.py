@@ -17,6 +17,7 @@ from derive.notation.spelling import LOSSES, MACROS, Names, function, plain
 from derive.notation.tex_parts import (
     Above,
     Below,
+    Bounded,
     Bracket,
     Differential,
     Head,
@@ -119,6 +120,8 @@ class TexGrower(Subscripts):
         span = Span(*head.span[:2], *factors[-1].span[2:])
         body = factors[0] if len(factors) == 1 else self._multiplied(span, factors)
         height = self._height(span, [body])
+        if head.end is not None:
+            return Bounded(span, "sum", head.letters, head.end, parts=(body,), height=height)
         return t.Reduction(span, "sum", head.letters, parts=(body,), height=height)
 
     def _divided(self, items: list[tuple[str, Child]]) -> list[t.Node]:
@@ -214,10 +217,15 @@ class TexGrower(Subscripts):
         return self._powered(span, node, above.node)
 
     def _bounded(self, head: Head, above: Above) -> Head:
-        """`\\sum_{h=1}^{H}` runs over all of `h`; any other bound is refused."""
+        """`\\sum_{h=1}^{H}` runs over all of `h`; another size of the op may be that of `h`."""
         size = above.node.name if isinstance(above.node, t.Reference) else ""
-        if [size] != [k.name.upper() for k in head.letters]:
-            self._unclear(above.span, "a sum runs over all values of its index", "leave it out")
+        if [size] == [k.name.upper() for k in head.letters]:
+            return head
+        if len(head.letters) == 1 and size.isupper() and size.lower() in self.names.letters:
+            return replace(head, end=t.Letter(above.span, size.lower()))
+        shown = clipped(self.report.quote(above.span).strip("^{} "))
+        message = f"a sum runs over all values of its index, and `{shown}` is no size of the op"
+        self._unclear(above.span, message, "leave it out")
         return head
 
     def _is_euler(self, node: t.Node) -> bool:

@@ -68,6 +68,14 @@ class Head:
     letters: tuple[t.Letter, ...] = ()
     wrt: t.Reference | None = None
     exponent: t.Node | None = None
+    end: t.Letter | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Bounded(t.Reduction):
+    """`\\sum_{k=1}^{C}`: k runs over as many values as c, the size of which is C."""
+
+    end: t.Letter  # c, where C stands
 
 
 def span_of(item: Child) -> Span:

@@ -20,6 +20,7 @@ from derive.notation.op import Op
 from derive.notation.scope import Declared
 from derive.notation.spelling import Names
 from derive.notation.statement import Reader
+from derive.notation.tex_parts import Bounded
 
 
 class TexIndices(Indices):
@@ -82,6 +83,22 @@ class TexReader(Reader):
         for name, total in self.names.totals.items():
             letters = self.scope.tensors[name].letters
             self.scope.tensors[total.tensor.name] = Declared(total.tensor, letters)
+
+    def _check_letters(self) -> None:
+        """The end of a sum gives its index a size, if nothing else does."""
+        for side in self.sides:
+            for node in t.walk(side):
+                if isinstance(node, Bounded):
+                    self._bound(node.letters[0], node.end)
+        super()._check_letters()
+
+    def _bound(self, letter: t.Letter, end: t.Letter) -> None:
+        sizes = self.scope.sizes
+        if not sizes.agree(letter.name, end.name):
+            size = sizes.first(letter.name).upper()
+            ends = end.name.upper()
+            message = f"the index `{letter.name}` has size {size}, but its sum ends at `{ends}`"
+            self.report.add("E305", end.span, message, f"write `{size}`, or leave it out")
 
 
 def foreign(sides: Iterable[t.Node], names: Names, op: Op) -> list[str]:

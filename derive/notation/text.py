@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import singledispatch
 
 from sympy import Expr, KroneckerDelta, Rational, S
 
-from derive.notation.explicit import Call, Factor, Ones, Operator, Product, Sum, explicit
+from derive.notation.conditions import Iverson, Position
+from derive.notation.explicit import (
+    Bracket,
+    Call,
+    Choice,
+    Factor,
+    Largest,
+    Ones,
+    Operator,
+    Product,
+    Sum,
+    explicit,
+)
+from derive.notation.merged import spelled
 from derive.notation.nodes import Component, Index, Partial, Size
+from derive.notation.solution import sides
 
 _HALF = Rational(1, 2)
 
@@ -18,13 +33,23 @@ def to_text(expr: Expr, free: Sequence[Index], letters: Sequence[Index]) -> str:
 
 
 def equation_text(target: Component, expr: Expr, letters: Sequence[Index]) -> str:
-    """`target = expr`."""
-    return f"{component_text(target)} = {to_text(expr, target.indices, letters)}"
+    """`target = expr`, or `solve target: …`."""
+    return " = ".join(sides_text(target, expr, letters))
+
+
+def sides_text(target: Component, expr: Expr, letters: Sequence[Index]) -> tuple[str, str]:
+    """The two sides of an equation."""
+    left, right, free = sides(target, expr)
+    if left == target:
+        return component_text(target), to_text(right, free, letters)
+    shown = to_text(left, free, letters)
+    return f"solve {target.tensor.name}: {shown}", to_text(right, free, letters)
 
 
 def component_text(component: Component) -> str:
     """`x[b,h]`, or `x` where there is no index."""
-    inside = ",".join(i.name for i in component.indices)
+    axes = component.tensor.axes(component.indices)
+    inside = ",".join(spelled([i.name for i in a], [i.size.name for i in a]) for a in axes)
     return f"{component.tensor.name}[{inside}]" if inside else component.tensor.name
 
 
@@ -49,7 +74,7 @@ def _product(term: Product) -> str:
 
 
 def _factor(factor: Factor) -> str:
-    base, exponent = _base(factor), factor.exponent
+    base, exponent = _text(factor.base), factor.exponent
     if exponent == S.One:
         return f"({base})" if isinstance(factor.base, Sum) else base
     if exponent == _HALF:
@@ -62,18 +87,63 @@ def _factor(factor: Factor) -> str:
     return (f"({base})" if isinstance(factor.base, Sum) else base) + f"^{power}"
 
 
-def _base(factor: Factor) -> str:
-    base = factor.base
-    if isinstance(base, Sum):
-        return sum_text(base)
-    if isinstance(base, Ones):
-        return f"1[{base.index.name}]"
-    if isinstance(base, Call):
-        return f"{base.function.row.name}({', '.join(map(sum_text, base.args))})"
-    if isinstance(base, Operator):
-        return f"d/d({component_text(base.wrt)})({sum_text(base.body)})"
-    if isinstance(base, KroneckerDelta):
-        return f"delta[{','.join(i.name for i in base.args)}]"
-    if isinstance(base, Partial):
-        return f"d({component_text(base.of)})/d({component_text(base.wrt)})"
-    return component_text(base) if isinstance(base, Component) else str(base)
+def _condition(condition: Bracket | Iverson) -> str:
+    if isinstance(condition, Iverson):
+        return f"{condition.index.name} == {condition.picks}"
+    return f"{sum_text(condition.left)} {condition.relation} {sum_text(condition.right)}"
+
+
+@singledispatch
+def _text(base: object) -> str:
+    """A factor without its exponent."""
+    return str(base)
+
+
+_text.register(Sum, sum_text)
+_text.register(Component, component_text)
+_text.register(Position, lambda base: str(base.index.name))
+
+
+@_text.register
+def _ones(base: Ones) -> str:
+    return f"1[{base.index.name}]"
+
+
+@_text.register
+def _call(base: Call) -> str:
+    return f"{base.function.row.name}({', '.join(map(sum_text, base.args))})"
+
+
+@_text.register
+def _bracket(base: Bracket) -> str:
+    return f"where({_condition(base)}, {'1, 0' if base.holds else '0, 1'})"
+
+
+@_text.register
+def _choice(base: Choice) -> str:
+    return f"where({_condition(base.condition)}, {sum_text(base.taken)}, {sum_text(base.other)})"
+
+
+@_text.register
+def _largest(base: Largest) -> str:
+    return f"{base.word}[{','.join(i.name for i in base.letters)}]({sum_text(base.body)})"
+
+
+@_text.register
+def _pick(base: Iverson) -> str:
+    return f"delta[{base.index.name},{base.picks}]"
+
+
+@_text.register
+def _operator(base: Operator) -> str:
+    return f"d/d({component_text(base.wrt)})({sum_text(base.body)})"
+
+
+@_text.register
+def _delta(base: KroneckerDelta) -> str:
+    return f"delta[{','.join(i.name for i in base.args)}]"
+
+
+@_text.register
+def _partial(base: Partial) -> str:
+    return f"d({component_text(base.of)})/d({component_text(base.wrt)})"

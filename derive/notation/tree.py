@@ -7,7 +7,7 @@ a difference is a sum with a factor -1, a quotient a product with a power of -1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -39,11 +39,53 @@ class Number(Node):
 
 
 @dataclass(frozen=True, eq=False)
+class Label:
+    """An integer tensor as an index in the brackets of a component: `t[b]` in `x[b,t[b]]`."""
+
+    span: Span
+    name: str
+    letters: tuple[Letter, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Arithmetic as an index: `s-k` in `x[b,s-k]`; where it is outside the axis, x is zero."""
+
+    span: Span
+    value: Node
+
+    @property
+    def letters(self) -> tuple[Letter, ...]:
+        return tuple(k for node in walk(self.value) for k in getattr(node, "letters", ()))
+
+    @property
+    def name(self) -> str:
+        return "…"
+
+
+Axis = Letter | Label | Place
+
+
+@dataclass(frozen=True, eq=False)
 class Reference(Node):
     """A name with its indices: a component, a bare tensor, a scalar, a size, pi."""
 
     name: str
-    letters: tuple[Letter, ...] = ()
+    axes: tuple[Axis, ...] = ()
+
+    @property
+    def letters(self) -> tuple[Letter, ...]:
+        """Every letter in the brackets, those of labels too."""
+        return _letters(self.axes)
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        return tuple(a for a in self.axes if isinstance(a, Label))
+
+    @property
+    def plain(self) -> bool:
+        """Do only letters stand in the brackets?"""
+        return all(isinstance(a, Letter) for a in self.axes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +99,18 @@ class Ones(Node):
 class Delta(Node):
     """Kronecker's delta."""
 
-    letters: tuple[Letter, ...]
+    axes: tuple[Axis, ...]
+
+    @property
+    def letters(self) -> tuple[Letter, ...]:
+        return _letters(self.axes)
+
+
+@dataclass(frozen=True, eq=False)
+class Position(Node):
+    """An index as a number, in conditions only."""
+
+    letters: tuple[Letter]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +125,7 @@ class Jacobian(Node):
         return self.of.letters + self.wrt.letters
 
 
-Leaf = Reference | Ones | Delta | Jacobian
+Leaf = Reference | Ones | Delta | Position | Jacobian
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +159,20 @@ class Call(Node):
 
 
 @dataclass(frozen=True, eq=False)
+class Comparison(Node):
+    """`a <= b`, the condition of a `where`."""
+
+    relation: str
+
+
+@dataclass(frozen=True, eq=False)
+class Where(Node):
+    """`where(condition, a, b)`; the condition is its first part."""
+
+
+@dataclass(frozen=True, eq=False)
 class Reduction(Node):
-    """`sum[h,k](…)` or `mean[h](…)`: the letters are bound in the body."""
+    """`sum[h,k](…)`, `mean`, `max` or `min`: the letters are bound in the body."""
 
     name: str
     letters: tuple[Letter, ...]
@@ -140,6 +205,8 @@ class Declaration:
     name: str
     name_span: Span
     letters: tuple[Letter, ...]
+    values: tuple[Letter, ...] | None = None  # `[c]` of `t[b]: int[c]`; empty for `t[b]: int`
+    groups: tuple[int, ...] = ()  # how many letters each axis shows, if one shows several
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,10 +241,22 @@ class Stated:
 
 @dataclass(frozen=True, eq=False)
 class Equality:
-    """An equation: what it defines, and by what."""
+    """An equation: what it defines, and by what; `left = right` is a relation if `solve` says so.
+
+    The target of a relation has the letters with which the unknown is first written.
+    """
 
     target: Declaration
     right: Node
+    left: Node | None = None
+
+    @property
+    def sides(self) -> tuple[Node, ...]:
+        return (self.right,) if self.left is None else (self.left, self.right)
+
+
+def _letters(axes: Iterable[Axis]) -> tuple[Letter, ...]:
+    return tuple(k for a in axes for k in ((a,) if isinstance(a, Letter) else a.letters))
 
 
 def walk(node: Node) -> Iterator[Node]:

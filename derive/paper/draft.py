@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from derive.notation import tree as t
 from derive.notation.displays import Source
 from derive.notation.reader import read_ops
 from derive.notation.resolve import Resolver
+from derive.notation.tex import in_tex
 from derive.paper.broadcast import broadcast
 from derive.paper.choose import choose, ordered
 from derive.paper.forward import Forward, Reading
@@ -26,7 +26,6 @@ from derive.paper.tree_text import component_text, expression_text
 from derive.paper.words import lines_text, printable
 
 _WIDTH = 100
-_ONES = re.compile(r"`1\[([a-z0-9,]+)\]")
 
 
 @dataclass(frozen=True)
@@ -69,13 +68,8 @@ def _resolve(head: t.Head, equations: Sequence[t.Equality], source: Source) -> N
     own, report = (Report(source.lines, source.path) for _ in range(2))
     Resolver(head, equations, own).resolve(())
     for d in own.found:
-        report.add(d.code, d.span, _in_tex(d.message), _in_tex(d.help))
+        report.add(d.code, d.span, in_tex(d.message), in_tex(d.help))
     report.check()
-
-
-def _in_tex(text: str) -> str:
-    """A message with its one-tensors as TeX writes them."""
-    return _ONES.sub(lambda m: rf"`\mathbf{{1}}_{{{m[1].replace(',', ' ')}}}", text)
 
 
 # -- what is written -------------------------------------------------------------------------------

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from sympy import Expr
 
 from derive.notation.functions import Elementwise
-from derive.notation.nodes import Component, Contraction, Index
+from derive.notation.known import parts_of, reindexed
+from derive.notation.nodes import Bound, Component, Index
 from derive.plan.statement import Statement
-from derive.rewrite import everywhere
+from derive.rewrite import everywhere, opened
 
 _MOST_SHARED = 16
+_MOST_KNOWN = 1 << 14  # expressions whose calls are remembered
 
 
 class Form(NamedTuple):
@@ -29,12 +32,13 @@ def share_calls(
     """The statements with repeated calls named; `define` makes the statement for one of them."""
     shared = list(statements)
     for _ in range(_MOST_SHARED):
-        found = [(form.call, call) for s in shared for form, call in _calls(s.expr)]
-        counts = Counter(form for form, _ in found)
+        counts: Counter[Expr] = Counter()
+        for call, times in (found for s in shared for found in _calls(s.expr).items()):
+            counts[form_of(call).call] += times
         repeated = [form for form in counts if counts[form] > 1]
         if not repeated:
             break
-        chosen = max(repeated, key=lambda form: int(form.count_ops()))
+        chosen = max(repeated, key=_operations)
         shared = _with_named(shared, chosen, define)
     return shared
 
@@ -43,16 +47,16 @@ def _with_named(
     statements: list[Statement], chosen: Expr, define: Callable[[Form, Expr], Statement]
 ) -> list[Statement]:
     """The call before its first use, and by its name wherever it occurs."""
-    first, (form, call) = next(
-        (k, pair)
+    first, call = next(
+        (k, call)
         for k, s in enumerate(statements)
-        for pair in _calls(s.expr)
-        if pair[0].call == chosen
+        for call in _calls(s.expr)
+        if form_of(call).call == chosen
     )
-    made = define(form, call)
+    made = define(form_of(call), call)
 
     def insert(expr: Expr) -> Expr | None:
-        if not isinstance(expr, Elementwise) or expr.atoms(Contraction):
+        if not isinstance(expr, Elementwise) or parts_of(expr, Bound):
             return None
         here = form_of(expr)
         return Component(made.target.tensor, *here.order) if here.call == chosen else None
@@ -61,22 +65,32 @@ def _with_named(
     return [*changed[:first], made, *changed[first:]]
 
 
-def _calls(expr: Expr) -> Iterator[tuple[Form, Expr]]:
-    """The calls in an expression that hold a tensor and no sum; those inside sums too."""
-    if isinstance(expr, Contraction):
-        expr = expr.open()[0]
-    if isinstance(expr, Elementwise) and expr.atoms(Component) and not expr.atoms(Contraction):
-        yield form_of(expr), expr
+@lru_cache(maxsize=_MOST_KNOWN)
+def _calls(expr: Expr) -> Counter[Expr]:
+    """How often each call occurs that holds a tensor and no sum; those inside sums too."""
+    if isinstance(expr, Bound):
+        expr = opened(expr)[0]
+    found: Counter[Expr] = Counter()
+    if isinstance(expr, Elementwise) and parts_of(expr, Component) and not parts_of(expr, Bound):
+        found[expr] = 1
     for arg in expr.args if not isinstance(expr, Component) else ():
-        yield from _calls(arg)
+        for call, times in _calls(arg).items():
+            found[call] += times
+    return found
 
 
+@lru_cache(maxsize=_MOST_KNOWN)
+def _operations(form: Expr) -> int:
+    return int(form.count_ops())
+
+
+@lru_cache(maxsize=_MOST_KNOWN)
 def form_of(call: Expr) -> Form:
     """The call up to the names of its indices. Equal forms are equal functions of them."""
     components = sorted(
-        call.atoms(Component),
+        parts_of(call, Component),
         key=lambda c: (-len(c.indices), c.tensor.rank, [i.rank for i in c.indices]),
     )
     order = tuple(dict.fromkeys(i for c in components for i in c.indices))
     places = {i: Index(f"k{n}", i.size, 3_000_000 + n) for n, i in enumerate(order)}
-    return Form(call.xreplace(places), order)
+    return Form(reindexed(call, places), order)

@@ -15,7 +15,9 @@ from itertools import combinations
 from sympy import Add, Expr, Mul
 
 from derive.derivation import Derivation, primes, total_gradient
+from derive.notation.conditions import brackets_of
 from derive.notation.nodes import (
+    Bound,
     Component,
     Contraction,
     Index,
@@ -26,6 +28,7 @@ from derive.notation.nodes import (
     rename,
 )
 from derive.notation.op import Equation, Op, gradient
+from derive.notation.solution import Solution
 from derive.notation.text import equation_text, to_text
 from derive.plan.calls import Form, share_calls
 from derive.plan.copies import copied_gradients, copied_outputs
@@ -49,7 +52,7 @@ class Program:
     saved: tuple[Component, ...]  # inputs first, then intermediates
     saved_sizes: tuple[Size, ...]
     saved_scalars: tuple[Scalar, ...]
-    gradients: tuple[Component, ...]  # one for each input
+    gradients: tuple[Component, ...]  # one for each differentiable input
 
     @cached_property
     def cotangents(self) -> tuple[Component, ...]:
@@ -72,7 +75,7 @@ class Program:
     def needed_by(self) -> dict[Tensor, frozenset[str]]:
         """For each tensor of the backward pass: the inputs whose gradients depend on it."""
         found: dict[Tensor, frozenset[str]] = {}
-        for declared, grad in zip(self.op.inputs, self.gradients, strict=True):
+        for declared, grad in zip(self.op.differentiable, self.gradients, strict=True):
             for tensor in self._behind(grad.tensor):
                 found[tensor] = found.get(tensor, frozenset()) | {declared.tensor.name}
         return found
@@ -114,7 +117,7 @@ class _Planner:
     def run(self, shared: bool) -> Program:
         forward = [s for e in self.op.equations for s in self._equation(e)]
         chain = [s for stage in self.derivation.stages for s in self._gradient(stage.name)]
-        results = tuple(total_gradient(self.op, c) for c in self.op.inputs)
+        results = tuple(total_gradient(self.op, c) for c in self.op.differentiable)
         chain = _live(chain, {r.tensor for r in results})
         chain = self._shared(chain) if shared else chain
         saved, again = self._split(chain)
@@ -122,9 +125,9 @@ class _Planner:
         if shared:
             backward = tuple(share_calls(backward, self._named_call))
         given = {c.tensor for c in self.op.outputs}
-        sizes = _missing_sizes(
-            backward, (*saved, *(c for c in self.op.outputs if c.tensor in given))
-        )
+        outputs = [c for c in self.op.outputs if c.tensor in given]
+        public = [*(c for c in saved if c.tensor in self.inputs), *outputs]
+        sizes = _missing_sizes(backward, (*saved, *outputs)) | self._hidden_sizes(public)
         scalars = _scalars(backward)
         return Program(
             self.op,
@@ -132,10 +135,23 @@ class _Planner:
             tuple(forward),
             backward,
             saved,
-            sizes,
+            tuple(sorted(sizes, key=lambda s: s.rank)),
             tuple(p.symbol for p in self.op.parameters if p.symbol in scalars),
             results,
         )
+
+    def _hidden_sizes(self, public: Iterable[Component]) -> set[Size]:
+        """Of the sizes that one axis shows together, those without which none can be told."""
+        axes = [[i.size for i in a] for c in public for a in c.tensor.axes(c.indices)]
+        shown = {a[0] for a in axes if len(a) == 1}
+        extents = {e.size for e in self.op.extents}
+        hidden: set[Size] = set()
+        for merged in (a for a in axes if len(a) > 1):
+            unknown = [s for s in merged if s not in shown | hidden]
+            given = [s for s in unknown if s in extents]
+            others = [s for s in unknown if s not in extents]
+            hidden |= {*given, *others[:-1]}
+        return hidden
 
     # -- forward -----------------------------------------------------------------------------
 
@@ -210,6 +226,11 @@ class _Planner:
 
     def _gradient(self, name: str) -> Iterator[Statement]:
         stage = self.derivation.stage[name]
+        if isinstance(stage.computed, Solution):
+            target = total_gradient(self.op, stage.component)
+            note = equation_text(target, stage.computed, self.letters)
+            yield from self._hoist(target, stage.computed, note)
+            return
         back = self._back(stage.component)
         target = total_gradient(self.op, rename(stage.component, back))
         expr = rename(stage.computed, back)
@@ -281,7 +302,7 @@ class _Planner:
 
     def _costs_a_sum(self, statement: Statement) -> bool:
         """Does it hold a sum, or is it smaller than the inputs and made from one that does?"""
-        if statement.expr.atoms(Contraction):
+        if statement.expr.atoms(Bound, Solution):
             return True
         if len(statement.target.indices) >= max(len(c.indices) for c in self.op.inputs):
             return False
@@ -295,9 +316,11 @@ class _Planner:
         made: list[Statement] = []
 
         def visit(node: Expr, inside: bool) -> Expr:
-            if isinstance(node, Contraction):
+            if isinstance(node, Solution):
+                return node
+            if isinstance(node, Bound):
                 body, dummies = node.open()
-                total = Contraction(visit(body, True), *dummies)
+                total = node.func(visit(body, True), *dummies)
                 own = set(free_indices(total)) == set(target.indices)
                 return total if own and not inside else self._named(total, target, made)
             if not node.args or isinstance(node, Component):
@@ -342,9 +365,24 @@ class _Planner:
 
 def _tidy(expr: Expr) -> Expr:
     """Sums as they are computed: nothing in them that does not depend on their index."""
+    expr = everywhere(_merged, expr)
     for law in (CONTRACT, OUTSIDE, COUNT):
         expr = everywhere(law.apply, expr)
     return expr
+
+
+def _merged(expr: Expr) -> Expr | None:
+    """Σ_s a Σ_k [q = s - k] b as one sum: which of the two is picked is for printing to choose."""
+    if not isinstance(expr, Contraction):
+        return None
+    body, dummies = expr.open()
+    factors = Mul.make_args(body)
+    for inner in (f for f in factors if isinstance(f, Contraction)):
+        own, more = inner.open()
+        conditions = [c for c in brackets_of(own) if any(c.solved_for(d) for d in dummies)]
+        if conditions:
+            return Contraction(Mul(*(f for f in factors if f is not inner), own), *dummies, *more)
+    return None
 
 
 def _live(statements: list[Statement], wanted: set[Tensor]) -> list[Statement]:
@@ -358,14 +396,14 @@ def _live(statements: list[Statement], wanted: set[Tensor]) -> list[Statement]:
     return live[::-1]
 
 
-def _missing_sizes(statements: Iterable[Statement], given: Iterable[Component]) -> tuple[Size, ...]:
+def _missing_sizes(statements: Iterable[Statement], given: Iterable[Component]) -> set[Size]:
     """Sizes that the backward pass uses and no tensor it is given shows."""
     shown = {i.size for c in given for i in c.indices}
     used: set[Size] = set()
     for s in statements:
         used |= s.expr.atoms(Size) | {i.size for i in s.target.indices}
         used |= {i.size for i in s.expr.atoms(Index)}
-    return tuple(sorted(used - shown, key=lambda s: s.rank))
+    return used - shown
 
 
 def _scalars(statements: Iterable[Statement]) -> set[Scalar]:

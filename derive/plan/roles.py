@@ -13,8 +13,10 @@ from functools import cached_property
 
 from sympy import Add, Expr, KroneckerDelta, Mul
 
-from derive.notation.nodes import Component, Contraction, Index, Size, Tensor
+from derive.notation.conditions import Position
+from derive.notation.nodes import Bound, Component, Contraction, Extremum, Index, Size, Tensor
 from derive.notation.op import Equation, Op
+from derive.notation.solution import Solution
 
 Axis = tuple[Tensor, int]
 
@@ -29,7 +31,10 @@ class AxisClasses:
         self._parent: dict[Axis, Axis] = {}
         self.summed: set[Axis] = set()
         self.has_delta = any(e.expr.atoms(KroneckerDelta) for e in op.equations)
+        self.has_relation = any(isinstance(e.expr, Solution) for e in op.equations)
+        self.counted = {p.index.size for e in op.equations for p in e.expr.atoms(Position)}
         self.opened: list[tuple[Equation, Expr]] = []
+        self._extremal: set[Axis] = set()
         self._join_letters([*op.inputs, *op.outputs])
         for equation in op.equations:
             self._read(equation)
@@ -47,10 +52,12 @@ class AxisClasses:
 
     def _read(self, equation: Equation) -> None:
         dummies: set[Index] = set()
-        body = _opened(equation.expr, dummies)
+        extremal: set[Index] = set()
+        body = _opened(equation.expr, dummies, extremal)
         self.opened.append((equation, body))
         places = self._join_letters([equation.target, *sorted(body.atoms(Component), key=str)])
         self.summed |= {axes[0] for i, axes in places.items() if i in dummies}
+        self._extremal |= {axes[0] for i, axes in places.items() if i in extremal}
 
     def _join(self, a: Axis, b: Axis) -> None:
         self._parent[self.find(a)] = self.find(b)
@@ -65,19 +72,25 @@ class AxisClasses:
         return tuple(self.find((component.tensor, k)) for k in range(len(component.indices)))
 
     @cached_property
+    def extremal(self) -> set[Axis]:
+        """The classes of axes along which an extremum is taken."""
+        return {self.find(a) for a in self._extremal}
+
+    @cached_property
     def contracted(self) -> set[Axis]:
         return {self.find(a) for a in self.summed}
 
 
-def _opened(expr: Expr, dummies: set[Index]) -> Expr:
-    """The expression with all its sums opened; their dummies are added to `dummies`."""
-    if isinstance(expr, Contraction):
+def _opened(expr: Expr, dummies: set[Index], extremal: set[Index]) -> Expr:
+    """The expression with its sums and extrema opened; their dummies are added to the sets."""
+    if isinstance(expr, Bound):
         body, own = expr.open()
         dummies.update(own)
-        return _opened(body, dummies)
+        extremal.update(own if isinstance(expr, Extremum) else ())
+        return _opened(body, dummies, extremal)
     if not expr.args or isinstance(expr, Component):
         return expr
-    return expr.func(*(_opened(a, dummies) for a in expr.args))
+    return expr.func(*(_opened(a, dummies, extremal) for a in expr.args))
 
 
 @dataclass(frozen=True)
@@ -124,7 +137,7 @@ def kernel_class(op: Op) -> str:
 def _row_wise(op: Op, classes: AxisClasses) -> tuple[tuple[Axis, ...], Axis] | None:
     """The row classes and the column class, if each tensor has all rows or none of them."""
     tensors = list(op.tensors.values())
-    if classes.has_delta or len(classes.contracted) > 1:
+    if classes.has_delta or classes.has_relation or len(classes.contracted) > 1:
         return None
     if any(max(Counter(classes.of(c)).values(), default=1) > 1 for c in tensors):
         return None
@@ -133,8 +146,20 @@ def _row_wise(op: Op, classes: AxisClasses) -> tuple[tuple[Axis, ...], Axis] | N
         return None
     column = next(iter(classes.contracted), widest[-1])
     rows = tuple(a for a in widest if a != column)
+    if not _countable(op, classes, rows, column) or not classes.extremal <= {column}:
+        return None
     allowed = {(*rows, column), rows, (column,), ()}
     return (rows, column) if all(classes.of(c) in allowed for c in tensors) else None
+
+
+def _countable(op: Op, classes: AxisClasses, rows: tuple[Axis, ...], column: Axis) -> bool:
+    """Are the positions that conditions compare those of the column or of the one row axis?"""
+    axes: dict[Size, set[Axis]] = {}
+    for component in op.tensors.values():
+        for index, axis in zip(component.indices, classes.of(component), strict=True):
+            axes.setdefault(index.size, set()).add(axis)
+    allowed = {column, *(rows if len(rows) == 1 else ())}
+    return all(len(axes.get(s, ())) == 1 and axes[s] <= allowed for s in classes.counted)
 
 
 def _leading(op: Op, classes: AxisClasses) -> Index | None:
@@ -146,6 +171,8 @@ def _leading(op: Op, classes: AxisClasses) -> Index | None:
         carriers = [classes.of(c) for c in op.tensors.values() if mine in classes.of(c)]
         leads = all(c[0] == mine and c.count(mine) == 1 for c in carriers)
         leads = leads and _is_only(component.indices[0].size, mine, op, classes)
+        leads = leads and component.indices[0].size not in classes.counted
+        leads = leads and not classes.has_relation
         if leads and mine not in classes.contracted and not classes.has_delta:
             return component.indices[0]
     return None

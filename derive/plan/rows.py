@@ -14,12 +14,11 @@ from functools import cached_property
 
 from sympy import Expr
 
-from derive.notation.nodes import Component, Contraction, Index, Size, Tensor
+from derive.notation.nodes import Bound, Component, Extremum, Index, Size, Tensor, free_indices
 from derive.notation.op import declared_as
 from derive.plan.program import Program
 from derive.plan.roles import Axis, Roles
 from derive.plan.statement import Statement
-from derive.simplify.identities import outer_sums
 
 FULL, ROW, SHARED, SCALAR = "full", "row", "shared", "scalar"
 
@@ -29,11 +28,16 @@ class RowSum:
     """A sum in a statement: `marker` stands for it there; `over_rows` tells which sum it is."""
 
     marker: Component
-    total: Contraction
+    total: Bound
     body: Expr
     kind: str  # of the body
     over_rows: bool
     over_column: bool
+
+    @property
+    def word(self) -> str:
+        """sum, max or min."""
+        return self.total.word if isinstance(self.total, Extremum) else "sum"
 
     @property
     def keeps_column(self) -> bool:
@@ -141,7 +145,7 @@ class Schedule:
         target = statement.target
         axes = self.axes.setdefault(target.tensor, tuple(letters[i] for i in target.indices))
         sums, expr = [], statement.expr
-        for total in outer_sums(statement.expr):
+        for total in _outer(statement.expr):
             found = self._sum(total, letters)
             sums.append(found)
             expr = expr.xreplace({total: found.marker})
@@ -151,12 +155,12 @@ class Schedule:
         self._levels[target.tensor] = level
         return Work(statement, expr, tuple(sums), _kind(self.roles, axes), level, body_level)
 
-    def _sum(self, total: Contraction, letters: dict[Index, Axis]) -> RowSum:
+    def _sum(self, total: Bound, letters: dict[Index, Axis]) -> RowSum:
         body, dummies = total.open()
         inner = dict(letters)
         for component in body.atoms(Component):
             inner |= zip(component.indices, self.axes[component.tensor], strict=True)
-        carried = {inner[i] for c in body.atoms(Component) for i in c.indices}
+        carried = {inner[i] for i in free_indices(body) if i in inner}
         summed = {inner[d] for d in dummies}
         self._count += 1
         marker = Component(Tensor(f"_sum_{self._count}", 10**7 + self._count))
@@ -173,6 +177,13 @@ class Schedule:
             if axes is not None:
                 letters |= dict(zip(component.indices, axes, strict=True))
         return letters
+
+
+def _outer(expr: Expr) -> list[Bound]:
+    """The sums and extrema of an expression that stand inside no other."""
+    if isinstance(expr, Bound):
+        return [expr]
+    return list(dict.fromkeys(b for a in expr.args for b in _outer(a)))
 
 
 def _declared(program: Program) -> Iterable[tuple[Tensor, tuple[Axis, ...]]]:

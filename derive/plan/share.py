@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from sympy import Expr, Mul
 
-from derive.notation.nodes import Component, Contraction, Index, Tensor
+from derive.notation.nodes import Bound, Component, Index, Tensor
 from derive.notation.op import is_gradient
 from derive.plan.statement import Statement
 from derive.rewrite import everywhere
@@ -69,7 +69,7 @@ def _with_shared(statements: list[Statement], pair: Pair, made: Statement) -> li
 
 def _pairs(expr: Expr) -> Iterator[Pair]:
     """The pairs in all products of an expression, those inside sums too."""
-    if isinstance(expr, Contraction):
+    if isinstance(expr, Bound):
         expr = expr.open()[0]
     for _, pair in _pairs_in(expr):
         yield pair

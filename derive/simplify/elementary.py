@@ -7,13 +7,14 @@ roots, even powers, and what is made of these alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from sympy import Add, Expr, Integer, Mul, Pow, S, floor
 from sympy.core.sorting import default_sort_key
 
+from derive.notation.conditions import EQUAL, Iverson, iverson
 from derive.notation.functions import Elementwise, call
-from derive.notation.nodes import Contraction, Size
+from derive.notation.nodes import Contraction, Extremum, Index, Maximum, Minimum, Size, free_indices
 from derive.simplify.normal import NormalForm, Term, constant, factor, numeric_power, product_of
 
 _LARGEST_PRIME = 1000  # looked for in a number of which the logarithm is taken
@@ -47,7 +48,7 @@ def _is_nonnegative(expr: Expr) -> bool:
         return bool(expr.exp.q > 1 or expr.exp % 2 == 0) or _is_nonnegative(expr.base)
     if isinstance(expr, Contraction):
         return _is_nonnegative(expr.body)
-    return _is_positive(expr)
+    return isinstance(expr, Iverson) or _is_positive(expr)
 
 
 def _leads_negative(expr: Expr) -> bool:
@@ -159,6 +160,31 @@ class Elementary(Splitting):
             return _by_parity(name, self.normal(expr.args[0]))
         return super().function(expr)
 
+    def compared(self, relation: str, left: Expr, right: Expr) -> list[Term]:
+        """[a < b] = [0 < b - a]; δ_{c t} stays what it is."""
+        found = iverson(relation, left, right)
+        if not isinstance(found, Iverson) or found.picks is not None:
+            return super().compared(relation, left, right)
+        between = self.normal(Add(right, _negative(left)))
+        if relation == EQUAL and _leads_negative(between):
+            between = _negative(between)
+        return super().compared(relation, S.Zero, between)
+
+    def extremum(self, expr: Extremum) -> list[Term]:
+        """max(a_h + b) = max(a_h) + b; min a = -max(-a)."""
+        body, dummies = expr.open()
+        inside = self.normal(body)
+        if isinstance(expr, Minimum):
+            return [
+                constant(_MINUS) * t for t in self.extremum(_maximum(_negative(inside), dummies))
+            ]
+        terms = Add.make_args(inside)
+        fixed = [t for t in terms if not set(free_indices(t)) & set(dummies)]
+        moving = Add(*(t for t in terms if t not in fixed))
+        found = _maximum(moving, dummies)
+        largest = [factor(found)] if isinstance(found, Extremum) else self.expand(found)
+        return [*largest, *(t for f in fixed for t in self.expand(f))]
+
     def _sign(self, arg: Expr) -> list[Term]:
         """sign(a b) = sign(a) sign(b); sign(relu(u)) = s (1 + s)/2 with s = sign(u)."""
         if isinstance(arg, Elementwise) and arg.row.name == "relu":
@@ -233,6 +259,10 @@ class Elementary(Splitting):
         if coefficient.is_negative:
             inside = _negative(inside)
         return product_of(outside if inside == 1 else [*outside, factor(inside, exponent)])
+
+
+def _maximum(body: Expr, dummies: Iterable[Index]) -> Expr:
+    return Maximum(body, *dummies)
 
 
 def _by_parity(name: str, arg: Expr) -> list[Term]:

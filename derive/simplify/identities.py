@@ -17,8 +17,18 @@ from typing import cast
 from sympy import Add, Expr, Mul, Pow, Rational
 
 from derive.notation.functions import Elementwise
-from derive.notation.nodes import Component, Contraction, Index, free_indices, rename
+from derive.notation.known import free, parts_of
+from derive.notation.nodes import (
+    Component,
+    Contraction,
+    Extremum,
+    Index,
+    Tensor,
+    free_indices,
+    rename,
+)
 from derive.notation.op import Equation, Op, holds_gradient
+from derive.notation.solution import Solution
 from derive.rewrite import Chain, Law, Step
 from derive.simplify.laws import COUNT, EXPANDING
 from derive.simplify.matching import match
@@ -70,7 +80,7 @@ class Identities:
         return tuple(
             Fold(e.expr, e.target.indices, e.target, e.name)
             for e in self.op.equations
-            if isinstance(e.expr, Elementwise)
+            if isinstance(e.expr, Elementwise | Extremum)
             or (isinstance(e.expr, Pow) and not e.expr.exp.is_Integer)
         )
 
@@ -93,15 +103,34 @@ class Identities:
             return None
         body, dummies = total.open()
         for dummy in dummies:
-            inner, rest = _split(body, dummy)
+            carrying, others = _split(body, dummy)
+            if not self._may_know(carrying):
+                continue
+            inner = Contraction(Mul(*carrying), dummy)
             found = self._instance(inner) if isinstance(inner, Contraction) else None
             if found is not None:
-                others = [d for d in dummies if d != dummy]
-                return Contraction(Mul(rest, found[0]), *others), found[1]
+                left = [d for d in dummies if d != dummy]
+                return Contraction(Mul(Mul(*others), found[0]), *left), found[1]
         return None
+
+    def _may_know(self, factors: Iterable[Expr]) -> bool:
+        """Could a definition say anything about a sum of these? Asked before there is a sum."""
+        tensors = frozenset[Tensor]().union(*(parts_of(f, Tensor) for f in factors))
+        return (
+            tensors in self._summed
+            or not tensors.isdisjoint(self.op.definitions)
+            or any(parts_of(f, Add) for f in factors)
+        )
+
+    @cached_property
+    def _summed(self) -> frozenset[frozenset[Tensor]]:
+        """The tensors in each sum that has a name."""
+        return frozenset(parts_of(f.pattern, Tensor) for f in self.sums)
 
     def _instance(self, total: Contraction) -> tuple[Expr, Identity] | None:
         """An identity stands in letters of the op; here it is used for the indices of a sum."""
+        if not self._may_know((total.body,)):
+            return None
         letters = self._letters(total)
         found = self.reduce(cast(Contraction, rename(total, letters)))
         if found is None:
@@ -177,7 +206,9 @@ class Identities:
             equation = self.op.definitions.get(component.tensor)
             if any(i.is_bound for i in component.indices):
                 continue  # it stands in a sum of its own
-            if equation is not None and set(component.indices) & set(dummies):
+            if equation is None or isinstance(equation.expr, Solution):
+                continue
+            if set(component.indices) & set(dummies):
                 inside = instantiate(equation, component)
                 yield equation.name, Contraction(body.xreplace({component: inside}), *dummies)
 
@@ -214,11 +245,13 @@ def _folded(fold: Fold, expr: Expr) -> Expr | None:
     return None if mapping is None else rename(fold.value, mapping)
 
 
-def _split(body: Expr, dummy: Index) -> tuple[Expr, Expr]:
-    """Σ over one dummy of the factors that carry it, and the other factors."""
-    carrying = [f for f in Mul.make_args(body) if dummy in free_indices(f)]
-    others = [f for f in Mul.make_args(body) if f not in carrying]
-    return Contraction(Mul(*carrying), dummy), Mul(*others)
+def _split(body: Expr, dummy: Index) -> tuple[list[Expr], list[Expr]]:
+    """The factors that carry a dummy, and the others."""
+    carrying: list[Expr] = []
+    others: list[Expr] = []
+    for factor in Mul.make_args(body):
+        (carrying if dummy in free(factor) else others).append(factor)
+    return carrying, others
 
 
 def instantiate(equation: Equation, component: Component) -> Expr:
@@ -252,6 +285,8 @@ def _sum_fold(equation: Equation) -> Fold | None:
 
     c divides: it may hold numbers, sizes and divisors, but no tensor that could be zero.
     """
+    if isinstance(equation.expr, Solution):
+        return None
     try:
         terms = Add.make_args(normal(equation.expr))
     except TooLarge:

@@ -6,14 +6,16 @@ quantities such as (x - m) is never multiplied out: that would lose accuracy, an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 
 from sympy import Add, Expr, KroneckerDelta, Mul
 
+from derive.notation.conditions import Iverson
+from derive.notation.known import parts_of
 from derive.notation.nodes import Contraction, Index, free_indices
 from derive.notation.op import holds_gradient
-from derive.rewrite import Law
+from derive.rewrite import Law, opened
 from derive.simplify.normal import connected
 
 
@@ -42,20 +44,20 @@ def _linear(wanted: Callable[[Expr], bool]) -> Callable[[Expr], Expr | None]:
             or not wanted(expr.body)
         ):
             return None
-        body, dummies = expr.open()
+        body, dummies = opened(expr)
         return Add(*(Contraction(term, *dummies) for term in body.args))
 
     return apply
 
 
 def _holds_delta(expr: Expr) -> bool:
-    return bool(expr.atoms(KroneckerDelta))
+    return bool(parts_of(expr, KroneckerDelta))
 
 
 def _contract(expr: Expr) -> Expr | None:
-    if not isinstance(expr, Contraction):
+    if not isinstance(expr, Contraction) or _bound_delta(expr.body, expr.dummies) is None:
         return None
-    body, dummies = expr.open()
+    body, dummies = opened(expr)
     left = list(dummies)
     while (found := _bound_delta(body, left)) is not None:
         factor, drop, keep = found
@@ -64,7 +66,7 @@ def _contract(expr: Expr) -> Expr | None:
     return Contraction(body, *left) if len(left) < len(dummies) else None
 
 
-def _bound_delta(body: Expr, dummies: list[Index]) -> tuple[Expr, Index, Index] | None:
+def _bound_delta(body: Expr, dummies: Sequence[Index]) -> tuple[Expr, Index, Index] | None:
     for factor in Mul.make_args(body):
         if isinstance(factor, KroneckerDelta):
             i, j = factor.args
@@ -76,24 +78,50 @@ def _bound_delta(body: Expr, dummies: list[Index]) -> tuple[Expr, Index, Index] 
 def _count(expr: Expr) -> Expr | None:
     if not isinstance(expr, Contraction):
         return None
-    body, dummies = expr.open()
-    unused = [d for d in dummies if d not in body.free_symbols]
-    if not unused:
+    if set(expr.dummies) <= set(free_indices(expr.body)):
         return None
+    body, dummies = opened(expr)
+    carried = free_indices(body)
+    unused = [d for d in dummies if d not in carried]
     return Mul(
         *(d.size for d in unused), Contraction(body, *(d for d in dummies if d not in unused))
     )
 
 
+def _pick(expr: Expr) -> Expr | None:
+    """Σ_c [c = t] = 1: a label is one of the values of its index."""
+    if not isinstance(expr, Contraction):
+        return None
+    factors = Mul.make_args(expr.body)
+    for bracket in (f for f in factors if isinstance(f, Iverson) and f.picks is not None):
+        index = bracket.index
+        if index in expr.dummies and not any(
+            index in free_indices(f) for f in factors if f is not bracket
+        ):
+            body, dummies = expr.open()
+            fresh = dict(zip(expr.dummies, dummies, strict=True))
+            gone = bracket.xreplace(fresh)
+            rest = Mul(*(f for f in Mul.make_args(body) if f != gone))
+            return Contraction(rest, *(d for d in dummies if d != fresh[index]))
+    return None
+
+
 def _outside(expr: Expr) -> Expr | None:
     if not isinstance(expr, Contraction) or not isinstance(expr.body, Mul):
         return None
-    body, dummies = expr.open()
-    carried = {f: [i for i in free_indices(f) if i in dummies] for f in body.args}
-    groups = connected([[d] for d in dummies] + list(carried.values()))
-    outside = [f for f in body.args if not carried[f]]
-    if not outside and len(groups) == 1:
+    carried, groups = _components(expr.body, expr.dummies)
+    if all(carried.values()) and len(groups) == 1:
         return None
+    body, dummies = opened(expr)
+    return separated(body, dummies)
+
+
+def separated(body: Expr, dummies: Sequence[Index]) -> Expr:
+    """Σ over the dummies of a product, each connected component of them a sum of its own."""
+    if not isinstance(body, Mul):
+        return Contraction(body, *dummies)
+    carried, groups = _components(body, dummies)
+    outside = [f for f in body.args if not carried[f]]
     sums = [
         Contraction(
             Mul(*(f for f in body.args if carried[f] and carried[f][0] in group)),
@@ -102,6 +130,15 @@ def _outside(expr: Expr) -> Expr | None:
         for group in groups
     ]
     return Mul(*outside, *sums)
+
+
+def _components(
+    body: Expr, dummies: Sequence[Index]
+) -> tuple[dict[Expr, list[Index]], list[set[Index]]]:
+    """Which dummies each factor carries, and which of them some factor carries together."""
+    bound = set(dummies)
+    carried = {f: [i for i in free_indices(f) if i in bound] for f in body.args}
+    return carried, connected([[d] for d in dummies] + list(carried.values()))
 
 
 DISTRIBUTE_DELTAS = Law(
@@ -155,6 +192,12 @@ COUNT = Law(
     _count,
     ("1[h]*1[h]*m[b]", "H*m[b]"),
 )
+PICK = Law(
+    "a label is one of the values of its index",
+    r"\mathbf{1}_{c}\,\delta_{c t} = 1",
+    _pick,
+    ("1[h]*delta[h,t[b]]*m[b]", "m[b]"),
+)
 OUTSIDE = Law(
     "what does not carry the index stands outside the sum",
     r"\mathbf{1}_{h}\,(a\,b_{h}) = a\,(\mathbf{1}_{h} b_{h})",
@@ -164,7 +207,7 @@ OUTSIDE = Law(
 )
 
 # The order in which a derivation meets them.
-CONTRACTING = (DISTRIBUTE_DELTAS, LINEAR_IN_DELTAS, CONTRACT, COUNT, OUTSIDE)
-COLLECTING = (DISTRIBUTE_GRADIENTS, LINEAR_IN_GRADIENTS, OUTSIDE, COUNT)
+CONTRACTING = (DISTRIBUTE_DELTAS, LINEAR_IN_DELTAS, CONTRACT, PICK, COUNT, OUTSIDE)
+COLLECTING = (DISTRIBUTE_GRADIENTS, LINEAR_IN_GRADIENTS, OUTSIDE, PICK, COUNT)
 EXPANDING = (DISTRIBUTE, LINEAR, OUTSIDE)
 LAWS = (*CONTRACTING, *COLLECTING[:2], *EXPANDING[:2])

@@ -15,10 +15,14 @@ from itertools import product as cartesian
 
 from sympy import Add, Expr, Integer, KroneckerDelta, Mul, Pow, S, floor
 
+from derive.notation.conditions import AT_MOST, LESS, Iverson, iverson
+from derive.notation.effort import spend
 from derive.notation.functions import Elementwise
-from derive.notation.nodes import Contraction, Index, Size, free_indices
+from derive.notation.nodes import Contraction, Extremum, Index, Size, free_indices
+from derive.simplify.brackets import counted_once, picked, with_one_value
 
 MOST_TERMS = 2000
+_CLOSING = 8  # what to close a term costs, where to multiply two costs 1
 _MOST_CHOICES = 64  # of dummies, where factors are looked for in a term
 
 
@@ -46,6 +50,7 @@ class Term:
 
     def close(self) -> Expr:
         """The term as an expression, each connected component of its dummies a sum of its own."""
+        spend(_CLOSING)
         carried = {b: [i for i in free_indices(b) if i in self.dummies] for b in self.powers}
         used = {i for found in carried.values() for i in found}
         counts = Mul(*(d.size for d in self.dummies if d not in used))
@@ -91,6 +96,7 @@ class NormalForm:
 
     def expand(self, expr: Expr) -> list[Term]:
         """The terms of an expression, as they come."""
+        spend(1)
         if _is_coefficient(expr):
             return [constant(expr)] if expr != 0 else []
         if isinstance(expr, Add):
@@ -105,7 +111,33 @@ class NormalForm:
             return [Term(t.coefficient, t.powers, t.dummies | more) for t in self.expand(body)]
         if isinstance(expr, Elementwise):
             return self.function(expr)
+        if isinstance(expr, Iverson):
+            return self.bracket(expr)
+        if isinstance(expr, Extremum):
+            return self.extremum(expr)
         return [factor(expr)]
+
+    def bracket(self, expr: Iverson) -> list[Term]:
+        """[not c] = 1 - [c]; [a <= b] = 1 - [b < a]."""
+        left, right = self.normal(expr.left), self.normal(expr.right)
+        swapped = expr.relation == AT_MOST
+        if swapped:
+            left, right = right, left
+        found = self.compared(LESS if swapped else expr.relation, left, right)
+        if expr.holds != swapped:
+            return found
+        return [constant(S.One), *(constant(S.NegativeOne) * t for t in found)]
+
+    def compared(self, relation: str, left: Expr, right: Expr) -> list[Term]:
+        """[left relation right], the sides in normal form."""
+        found = iverson(relation, left, right)
+        return [factor(found)] if isinstance(found, Iverson) else self.expand(found)
+
+    def extremum(self, expr: Extremum) -> list[Term]:
+        """max …, its body in normal form."""
+        body, dummies = expr.open()
+        found = expr.func(self.normal(body), *dummies)
+        return [factor(found)] if isinstance(found, Extremum) else self.expand(found)
 
     def power(self, base: Expr, exponent: Expr) -> list[Term]:
         """base^exponent: multiplied out if it is whole and positive."""
@@ -193,6 +225,7 @@ def product(factors: Iterable[list[Term]]) -> list[Term]:
     def times(left: list[Term], right: list[Term]) -> list[Term]:
         if len(left) * len(right) > MOST_TERMS:
             raise TooLarge
+        spend(len(left) * len(right))
         return [a * b for a in left for b in right]
 
     return reduce(times, factors, [constant(S.One)])
@@ -263,12 +296,16 @@ def _is_coefficient(expr: Expr) -> bool:
 
 
 def contract_deltas(term: Term) -> Term:
-    """Σ_d δ_id f_d = f_i; a delta between free indices stays, and says the others' letter."""
+    """Σ_d δ_id f_d = f_i; a delta between free indices stays, and says the others' letter.
+
+    Of conditions each counts once; two that exclude each other make the term zero.
+    """
     done: Powers = {}
+    term = Term(term.coefficient, with_one_value(term.powers), term.dummies)
     while True:
         found = next((b for b, e in term.powers.items() if _is_delta(b, e)), None)
         if found is None:
-            return Term(term.coefficient, term.powers | done, term.dummies)
+            return _conditioned(term.coefficient, term.powers | done, term.dummies)
         i, j = found.args
         keep, drop = (j, i) if i in term.dummies else (i, j)
         powers: Powers = {}
@@ -276,10 +313,17 @@ def contract_deltas(term: Term) -> Term:
             if base != found:
                 moved = base.xreplace({drop: keep})
                 powers[moved] = powers.get(moved, S.Zero) + exponent
+        if S.Zero in powers:
+            return constant(S.Zero)
         powers = {b: e for b, e in powers.items() if b != 1 and e != 0}
         if drop not in term.dummies:
             done[found] = S.One
-        term = Term(term.coefficient, powers, term.dummies - {drop})
+        term = Term(term.coefficient, with_one_value(powers), term.dummies - {drop})
+
+
+def _conditioned(coefficient: Expr, powers: Powers, dummies: frozenset[Index]) -> Term:
+    once = counted_once(powers)
+    return constant(S.Zero) if once is None else Term(coefficient, *picked(once, dummies))
 
 
 def _is_delta(base: Expr, exponent: Expr) -> bool:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from sympy import Add, Expr, Integer, KroneckerDelta, Mul, Rational, S, floor
 
+from derive.notation.effort import bounded
 from derive.notation.functions import Elementwise, call
 from derive.notation.nodes import Index, Scalar, Size, free_indices, fresh_index
 from derive.simplify.elementary import Elementary, Splitting, is_composite
@@ -30,6 +31,7 @@ from derive.simplify.normal import (
 )
 
 _MOST_CLEARINGS = 8
+_MOST_WORK = 100_000  # to take one divisor apart
 _MOST_STEPS = 4000  # laws applied to the terms of one expression
 
 _MINUS, _TWO = S.NegativeOne, Integer(2)
@@ -198,8 +200,12 @@ class Deciding(Elementary):
 
 @lru_cache(maxsize=4096)
 def _led_by_heaviest(form: Deciding, base: Expr) -> tuple[Term, ...]:
-    """The terms of a base, the leading one first; none if not even that carries a tensor."""
-    terms = sorted(form.settle(form.expand(base)), key=_weight, reverse=True)
+    """The terms of a base, the leading one first; none if not even that carries a tensor.
+
+    They are remembered, so whether it is too much work must not depend on what was done before.
+    """
+    with bounded(_MOST_WORK, within=False):
+        terms = sorted(form.settle(form.expand(base)), key=_weight, reverse=True)
     return tuple(terms) if terms and any(_weight(terms[0])[:2]) else ()
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from itertools import chain
+
 from derive.derivation import Derivation
+from derive.notation.effort import Exhausted, bounded
 from derive.notation.nodes import free_indices
 from derive.simplify.identities import Identity
 from derive.simplify.matching import match
@@ -10,19 +14,23 @@ from derive.theorems.relations import relations
 from derive.theorems.statistics import statistics
 
 _MOST_OPERATIONS = 80  # in the equations of an op that is searched
+_MOST_WORK = 600_000  # steps of proofs
 
 
 def theorems(derivation: Derivation) -> tuple[Identity, ...]:
     """The identities that the derivation used, then other sums, then relations of gradients.
 
-    Of a large op only those that were used: what is true of it has no short proof.
+    Of a large op only those that were used: what is true of it has no short proof. The search ends
+    with what it has found when it has done enough.
     """
     if sum(e.expr.count_ops() for e in derivation.op.equations) > _MOST_OPERATIONS:
         return derivation.used
     found: list[Identity] = []
-    for identity in (*derivation.used, *statistics(derivation.op), *relations(derivation)):
-        if not any(_same(identity, known) for known in found):
-            found.append(identity)
+    sources = (derivation.used, statistics(derivation.op), relations(derivation))
+    with bounded(_MOST_WORK), suppress(Exhausted):
+        for identity in chain.from_iterable(sources):
+            if not any(_same(identity, known) for known in found):
+                found.append(identity)
     return tuple(found)
 
 

@@ -19,9 +19,11 @@ from typing import Any, NamedTuple
 import mpmath
 from sympy import Expr
 
+from derive.notation.effort import spend
 from derive.notation.evaluate import Evaluator
-from derive.notation.nodes import Component, Contraction, Index, Scalar, Tensor
-from derive.notation.op import Op
+from derive.notation.nodes import Bound, Component, Index, Labels, Scalar, Tensor
+from derive.notation.op import Equation, Op
+from derive.notation.solution import Solution
 
 _DIGITS = 60
 _STEP = mpmath.mpf(10) ** -20  # from both sides: an error of 1e-40
@@ -70,6 +72,8 @@ class Symmetry:
 
 def symmetries(op: Op) -> list[Symmetry]:
     """The symmetries of one input, and those of two or three that none of them has alone."""
+    if any(isinstance(e.expr, Solution) for e in op.equations):
+        return []  # the tangent of what a relation defines is no sum of terms
     if len(op.inputs) > _MOST_INPUTS or any(len(c.indices) > _MOST_AXES for c in op.inputs):
         return []
     search = Search(op)
@@ -81,7 +85,7 @@ def symmetries(op: Op) -> list[Symmetry]:
 
 def _changes(op: Op) -> Iterator[Symmetry]:
     """Shifts and scalings of one input, by c over each subset of its indices."""
-    for component in op.inputs:
+    for component in op.differentiable:
         letters = _letters(component)
         for over in chain.from_iterable(
             combinations(letters, n) for n in range(len(letters), -1, -1)
@@ -128,7 +132,9 @@ class Search:
         for scales in (True, False):
             for over in dict.fromkeys(c.over for c in _changes(self.op)):
                 parts = (
-                    Part(1, c, scales) for c in self.op.inputs if set(over) <= set(_letters(c))
+                    Part(1, c, scales)
+                    for c in self.op.differentiable
+                    if set(over) <= set(_letters(c))
                 )
                 yield from self._linked([p for p in parts if not _covered(p, over, alone)], over)
 
@@ -253,6 +259,7 @@ class _Point:
         self, op: Op, seed: int, low: Any, scalars: dict[Scalar, Any] | None = None
     ) -> None:
         self.op, self.seed, self.low = op, seed, low
+        self.works: dict[str, int] = {}
         names = dict.fromkeys(i.size for i in op.letters)
         lengths = _LENGTHS if len(names) < _MANY else _SHORT
         self.sizes = {s: lengths[k % len(lengths)] for k, s in enumerate(names)}
@@ -267,10 +274,16 @@ class _Point:
         with mpmath.workdps(_DIGITS):
             return self._values(None, self.op.outputs, 0) is not None
 
+    def _work_of(self, equation: Equation) -> int:
+        """How many nodes are evaluated for one component; four take the time of a proof's step."""
+        if equation.name not in self.works:
+            self.works[equation.name] = 1 + self._work(equation.expr, ()) // 4
+        return self.works[equation.name]
+
     def _work(self, expr: Expr, over: Iterable[Index]) -> int:
         """How many nodes are evaluated, each for every value of the indices around it."""
         times = prod(self.sizes[i.size] for i in over)
-        if isinstance(expr, Contraction):
+        if isinstance(expr, Bound):
             return times * self._work(expr.body, expr.dummies)
         return times * (1 + sum(self._work(a, ()) for a in expr.args))
 
@@ -307,6 +320,7 @@ class _Point:
                 if equation is None:
                     values[key] = self._input(component.tensor, place, change, step)
                 else:
+                    spend(self._work_of(equation))
                     at = dict(zip(equation.target.indices, place, strict=True))
                     values[key] = evaluator.value(equation.expr, at)
             return values[key]
@@ -323,6 +337,9 @@ class _Point:
         self, tensor: Tensor, place: tuple[int, ...], change: Symmetry | None, step: Any
     ) -> Any:
         here = self._draw(tensor.name, place)
+        if isinstance(tensor, Labels):
+            values = self.sizes[tensor.values] if tensor.values else _FEW
+            return mpmath.mpf(int(here * 10**6) % values)
         for part in change.parts if change is not None else ():
             if part.component.tensor == tensor:
                 c = step * part.sign * self._factor(change, part.component, place)

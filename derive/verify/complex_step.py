@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from derive.notation.op import Op
-from derive.verify.reference import FUNCTIONS, Numbers, evaluate
+from derive.verify.reference import FUNCTIONS, Numbers, evaluate, together
 from derive.verify.sample import Sample
 
 _STEP = 1e-40  # its square is nothing beside 1, and it is far from the smallest double
@@ -41,6 +41,12 @@ def _abs(z: Tensor) -> Tensor:
     return z * torch.sign(z.real)
 
 
+def _attaining(z: Tensor, extreme: Tensor) -> Tensor:
+    """The mean of those whose real part is the extreme."""
+    attained = (z.real == extreme).to(z.dtype)
+    return (z * attained).sum(-1) / attained.sum(-1)
+
+
 NUMBERS = Numbers(
     FUNCTIONS
     | {
@@ -52,6 +58,8 @@ NUMBERS = Numbers(
         "relu": lambda z: torch.where(z.real > 0, z, 0),
         "min": lambda a, b: (a + b - _abs(a - b)) / 2,
         "max": lambda a, b: (a + b + _abs(a - b)) / 2,
+        "amax": lambda z: _attaining(z, torch.amax(z.real, -1, keepdim=True)),
+        "amin": lambda z: _attaining(z, torch.amin(z.real, -1, keepdim=True)),
     },
     _power,
     lambda result: result,
@@ -60,13 +68,14 @@ NUMBERS = Numbers(
 
 def by_complex_step(op: Op, sample: Sample, seed: int = 0) -> Iterator[tuple[int, int, float]]:
     """An input, a place in it, and the derivative of ⟨outputs, cotangents⟩ by it there."""
-    places = [(k, n) for k, t in enumerate(sample.inputs) for n in range(t.numel())]
+    real = [k for k, t in enumerate(sample.inputs) if t.is_floating_point()]
+    places = [(k, n) for k in real for n in range(sample.inputs[k].numel())]
     random.Random(seed).shuffle(places)  # noqa: S311  # which components are tried is no secret
-    inputs = [t.to(torch.complex128) for t in sample.inputs]
+    inputs = [t.to(torch.complex128) if k in real else t for k, t in enumerate(sample.inputs)]
     for which, place in islice(places, _MOST):
         stepped = [t.clone() for t in inputs]
         stepped[which].view(-1)[place] += _STEP * 1j
         values = evaluate(op, op.equations, stepped, sample.scalars, NUMBERS)
         pairs = zip(op.outputs, sample.cotangents, strict=True)
-        total = sum((values[c.tensor.name] * dy).sum() for c, dy in pairs)
-        yield which, place, float(torch.as_tensor(total).imag) / _STEP
+        total = sum((together(c, values[c.tensor.name]) * dy).sum() for c, dy in pairs)
+        yield real.index(which), place, float(torch.as_tensor(total).imag) / _STEP

@@ -22,8 +22,9 @@ from sympy import Expr, Pow
 
 from derive.derivation import Derivation, Stage, differentiate, total_gradient
 from derive.notation.evaluate import Evaluator
-from derive.notation.nodes import Component, Contraction, Scalar, Size
+from derive.notation.nodes import Bound, Component, Labels, Scalar, Size
 from derive.notation.op import Op, gradient
+from derive.notation.solution import Solution
 from derive.verify.algebraic import Exact, Intractable, bounded, real, sign
 from derive.verify.numbers import Dual, DualNumbers, ExactNumbers, Seed, chained
 
@@ -151,7 +152,7 @@ def _cost(derivation: Derivation, sizes: Mapping[Size, int]) -> int:
 
 
 def _nodes(expr: Expr, sizes: Mapping[Size, int]) -> int:
-    if isinstance(expr, Contraction):
+    if isinstance(expr, Bound):
         return prod(sizes[d.size] for d in expr.dummies) * _nodes(expr.body, sizes)
     return 1 if isinstance(expr, Component) else 1 + sum(_nodes(a, sizes) for a in expr.args)
 
@@ -187,11 +188,13 @@ class _Trial:
     def run(self, drawing: Drawing) -> Report:
         """Compare both forms of every gradient; ArithmeticError where the op has no value."""
         for component in self.op.inputs:
-            self._draw(component, drawing)
+            tensor = component.tensor
+            self._draw(component, self._labels(tensor) if isinstance(tensor, Labels) else drawing)
         for component in self.op.outputs:
             self._draw(gradient(component), _signed)
         slopes = self._loss().slopes
-        seeds = [(s, seed) for s in self.stages for seed in self._seeds(s.component)]
+        stages = (s for s in self.stages if not isinstance(s.computed, Solution))
+        seeds = [(s, seed) for s in stages for seed in self._seeds(s.component)]
         for count, (stage, seed) in enumerate(seeds):
             found = self._mismatch(stage, seed[1], slopes.get(seed, Fraction(0)))
             if found is not None:
@@ -201,6 +204,10 @@ class _Trial:
     def _seeds(self, component: Component) -> Iterator[Seed]:
         ranges = (range(self.sizes[i.size]) for i in component.indices)
         return ((component.tensor, place) for place in product(*ranges))
+
+    def _labels(self, labels: Labels) -> Drawing:
+        values = self.sizes[labels.values] if labels.values else 2
+        return lambda random, count: [Fraction(random.randrange(values)) for _ in range(count)]
 
     def _draw(self, component: Component, drawing: Drawing) -> None:
         seeds = list(self._seeds(component))

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 from sympy import Expr
 
-from derive.notation.evaluate import Evaluator
+from derive.notation.evaluate import COMPARE, Evaluator
 from derive.notation.functions import Row
 from derive.notation.nodes import Component, Tensor
 from derive.verify.algebraic import Algebraic, Exact, Intractable, Outside, power, sign
@@ -55,6 +55,12 @@ class ExactNumbers:
         if row.name in _SMOOTH:
             return _SMOOTH[row.name](self.draw, *args)
         return self.draw(row.name, tuple(args))
+
+    def extremum(self, word: str, values: Sequence[Exact]) -> Exact:
+        return reduce(_PIECEWISE[word], values)
+
+    def compare(self, relation: str, left: Exact, right: Exact) -> bool:
+        return COMPARE[relation](sign(left - right), 0)
 
     def draw(self, family: str, key: Any) -> Fraction:
         """A random number between 0 and 1, always the same for the same key."""
@@ -143,6 +149,15 @@ class DualNumbers:
         if not base.slopes or e == 0:
             return Dual(value, {})
         return chained(value, [(e * self.numbers.power(base.value, e - 1), base)])
+
+    def extremum(self, word: str, values: Sequence[Dual]) -> Dual:
+        """The mean of those that attain it."""
+        best = self.numbers.extremum(word, [v.value for v in values])
+        equal = [v for v in values if v.value == best]
+        return chained(best, ((Fraction(1, len(equal)), v) for v in equal))
+
+    def compare(self, relation: str, left: Dual, right: Dual) -> bool:
+        return self.numbers.compare(relation, left.value, right.value)
 
     def apply(self, row: Row, args: Sequence[Dual]) -> Dual:
         values = [a.value for a in args]

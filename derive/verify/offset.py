@@ -49,4 +49,4 @@ def re_centred(op: Op) -> tuple[Component, ...]:
     times = Counter(s.target.tensor.name for s in forward)
     raw = [s for s in forward if times[s.target.tensor.name] > 1 and s.note]
     tensors = {c.tensor for s in raw for c in s.uses}
-    return tuple(c for c in op.inputs if c.tensor in tensors)
+    return tuple(c for c in op.differentiable if c.tensor in tensors)

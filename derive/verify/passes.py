@@ -19,7 +19,7 @@ from derive.derivation import differentiate
 from derive.notation.op import Op
 from derive.plan.program import plan
 from derive.verify.memory import walks
-from derive.verify.reference import composed, evaluated
+from derive.verify.reference import composed, evaluated, together
 from derive.verify.sample import Sample, error, gradients
 
 CLOSE = 1e-10
@@ -28,13 +28,15 @@ CLOSE = 1e-10
 def by_themselves(op: Op, module: ModuleType, sample: Sample) -> tuple[float, float, str]:
     """The worst error of outputs, gradients and what is handed out; what is allowed."""
     truth = evaluated(op, *sample.inputs, **sample.scalars)
-    wanted = [truth[c.tensor.name] for c in op.outputs], gradients(composed(op), sample)
+    found = [together(c, truth[c.tensor.name]) for c in op.outputs]
+    wanted = found, gradients(composed(op), sample)
     worst = 0.0
     for walk in walks(module):
         with walk, torch.no_grad():
             found = getattr(module, f"{op.name}_forward")(*sample.inputs, **sample.scalars)
             outputs, kept = found[: len(op.outputs)], found[len(op.outputs) :]
-            got = getattr(module, f"{op.name}_backward")(*sample.cotangents, *kept)
+            given = getattr(module, f"{op.name}_backward")(*sample.cotangents, *kept)
+        got = [g for g, t in zip(given, sample.inputs, strict=True) if t.is_floating_point()]
         pairs = [*zip(outputs, wanted[0], strict=True), *zip(got, wanted[1], strict=True)]
         worst = max(worst, *(error(g, w) for g, w in (*pairs, *_handed_out(op, kept, truth))))
     return worst, CLOSE, f"{len(kept)} kept"
@@ -45,7 +47,10 @@ def _handed_out(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The tensors that some equation defines, and their values by it."""
     named = zip(_saved(op), kept, strict=False)  # sizes and scalars come after the tensors
-    yield from ((tensor, truth[name]) for name, tensor in named if name in op.tensors)
+    for name, tensor in named:
+        if name in op.tensors:
+            shown = {c.tensor.name: c for c in op.inputs}.get(name)
+            yield tensor, together(shown, truth[name]) if shown else truth[name]
 
 
 @cache

@@ -17,7 +17,7 @@ from torch import Tensor
 from derive.derivation import Derivation, total_gradient
 from derive.notation.nodes import Scalar
 from derive.notation.op import Equation, gradient
-from derive.verify.reference import REAL, Numbers, evaluate, value
+from derive.verify.reference import REAL, Numbers, apart, evaluate, together, value
 from derive.verify.sample import Sample
 
 
@@ -62,15 +62,15 @@ class Program:
         op = self.derivation.op
         values: dict[str, Any] = evaluate(op, (), sample.inputs, sample.scalars)
         for output, cotangent in zip(op.outputs, sample.cotangents, strict=True):
-            values[gradient(output).tensor.name] = cotangent
+            values[gradient(output).tensor.name] = apart(output, cotangent, values)
         for equation in self.equations:
             axes = equation.target.indices
             shape = [values[i.size.name] for i in axes]
             found = value(equation.expr, axes, values, sample.inputs[0], numbers)
             values[equation.name] = found.expand(shape)
         stages = self.derivation.stage
-        wanted = [total_gradient(op, stages[c.tensor.name].component) for c in op.inputs]
-        return tuple(values[c.tensor.name] for c in (*op.outputs, *wanted))
+        wanted = [total_gradient(op, stages[c.tensor.name].component) for c in op.differentiable]
+        return tuple(together(c, values[c.tensor.name]) for c in (*op.outputs, *wanted))
 
 
 def _place(equation: Equation, number: int, k: int, term: Expr) -> Place:

@@ -9,15 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import islice
+from math import prod
 from typing import Any
 
 import torch
 from sympy import Add, Expr, KroneckerDelta, Mul, Pow
 from torch import Tensor
 
+from derive.notation.conditions import Iverson, Position
+from derive.notation.evaluate import COMPARE
 from derive.notation.functions import Elementwise
-from derive.notation.nodes import Component, Contraction, Index, Scalar, Size
+from derive.notation.nodes import (
+    Bound,
+    Component,
+    Contraction,
+    Extremum,
+    Index,
+    Scalar,
+    Size,
+)
 from derive.notation.op import Equation, Op
+from derive.notation.solution import Solution
 
 Values = Mapping[str, Any]
 
@@ -36,6 +49,8 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "relu": torch.relu,
     "min": torch.minimum,
     "max": torch.maximum,
+    "amin": lambda x: torch.amin(x, -1),
+    "amax": lambda x: torch.amax(x, -1),
 }
 
 
@@ -56,9 +71,28 @@ def composed(op: Op) -> Callable[..., tuple[Tensor, ...]]:
 
     def run(*inputs: Tensor, **scalars: float) -> tuple[Tensor, ...]:
         values = evaluated(op, *inputs, **scalars)
-        return tuple(values[c.tensor.name] for c in op.outputs)
+        return tuple(together(c, values[c.tensor.name]) for c in op.outputs)
 
     return run
+
+
+def apart(component: Component, tensor: Tensor, values: Values) -> Tensor:
+    """A tensor with an axis for each index, one of several on an axis of unknown size."""
+    shape: list[int] = []
+    for group, length in zip(component.tensor.axes(component.indices), tensor.shape, strict=True):
+        known = [values.get(i.size.name) for i in group]
+        rest = length // prod(n for n in known if n is not None)
+        shape += [length] if len(group) == 1 else [rest if n is None else int(n) for n in known]
+    return tensor.reshape(shape)
+
+
+def together(component: Component, tensor: Tensor) -> Tensor:
+    """A tensor with its axes as they are shown."""
+    if not component.tensor.groups:
+        return tensor
+    lengths = iter(tensor.shape)
+    groups = component.tensor.groups
+    return tensor.reshape([prod(islice(lengths, count)) for count in groups])
 
 
 def evaluated(op: Op, *inputs: Tensor, **scalars: float) -> dict[str, Any]:
@@ -75,10 +109,12 @@ def evaluate(
 ) -> dict[str, Any]:
     """Inputs, sizes and scalars by their names, and what the equations define."""
     values: dict[str, Any] = {p.symbol.name: float(p.default) for p in op.parameters}
-    values |= dict(scalars)
-    for declared, tensor in zip(op.inputs, inputs, strict=True):
-        values[declared.tensor.name] = tensor
-        values |= {i.size.name: n for i, n in zip(declared.indices, tensor.shape, strict=True)}
+    values |= {e.size.name: e.default for e in op.extents} | dict(scalars)
+    pairs = zip(op.inputs, inputs, strict=True)
+    for declared, tensor in sorted(pairs, key=lambda pair: bool(pair[0].tensor.groups)):
+        found = apart(declared, tensor, values)
+        values[declared.tensor.name] = found
+        values |= {i.size.name: n for i, n in zip(declared.indices, found.shape, strict=True)}
     for equation in equations:
         axes = equation.target.indices
         shape = [values[i.size.name] for i in axes]
@@ -99,6 +135,13 @@ def value(
     if isinstance(expr, KroneckerDelta):
         eye = torch.eye(values[expr.args[0].size.name], dtype=like.dtype, device=like.device)
         return _aligned(eye, expr.args, axes)
+    if isinstance(expr, Position):
+        count = torch.arange(
+            values[expr.index.size.name], dtype=like.real.dtype, device=like.device
+        )
+        return _aligned(count, (expr.index,), axes)
+    if isinstance(expr, Iverson):
+        return _bracket(expr, axes, values, like, numbers)
     if isinstance(expr, (Size, Scalar)) or expr.is_number:
         number = values[expr.name] if isinstance(expr, (Size, Scalar)) else float(expr)
         return torch.full([1] * len(axes), number, dtype=like.dtype, device=like.device)
@@ -113,17 +156,41 @@ def _operation(
     numbers: Numbers,
 ) -> Tensor:
     if isinstance(expr, Contraction):
-        return _sum(expr, axes, values, like, numbers)
+        return _over_dummies(expr, axes, values, like, numbers).sum(-1)
+    if isinstance(expr, Extremum):
+        return numbers.functions[f"a{expr.word}"](_over_dummies(expr, axes, values, like, numbers))
+    if isinstance(expr, Solution):
+        return _solved(expr, axes, values, like, numbers)
     if isinstance(expr, Pow) and not expr.exp.atoms(Component):
         exponent = float(expr.exp.xreplace({s: values[s.name] for s in expr.exp.atoms(Scalar)}))
         return numbers.power(value(expr.base, axes, values, like, numbers), exponent)
+    if isinstance(expr, Mul):
+        return _product(expr, axes, values, like, numbers)
     parts = [value(a, axes, values, like, numbers) for a in expr.args]
     if isinstance(expr, Elementwise):
         return numbers.functions[expr.row.name](*parts)
-    if isinstance(expr, Add):
-        return reduce(torch.add, parts)
-    assert isinstance(expr, Mul), expr
-    return reduce(torch.mul, parts)
+    assert isinstance(expr, Add), expr
+    return reduce(torch.add, parts)
+
+
+def _product(
+    expr: Mul, axes: tuple[Index, ...], values: Values, like: Tensor, numbers: Numbers
+) -> Tensor:
+    """What a condition excludes is zero, whatever the other factors are."""
+    brackets = [f for f in expr.args if isinstance(f, Iverson)]
+    factors = [value(f, axes, values, like, numbers) for f in expr.args if f not in brackets]
+    found = reduce(torch.mul, factors) if factors else torch.ones_like(like.reshape(-1)[:1])
+    for bracket in brackets:
+        found = torch.where(value(bracket, axes, values, like, numbers) == 1, found, 0.0)
+    return found
+
+
+def _bracket(
+    expr: Iverson, axes: tuple[Index, ...], values: Values, like: Tensor, numbers: Numbers
+) -> Tensor:
+    left, right = (value(s, axes, values, like, numbers) for s in (expr.left, expr.right))
+    holds: Tensor = torch.as_tensor(COMPARE[expr.relation](left.real, right.real))
+    return (holds if expr.holds else ~holds).to(like.dtype)
 
 
 def _component(component: Component, axes: tuple[Index, ...], values: Values) -> Tensor:
@@ -143,15 +210,35 @@ def _aligned(tensor: Tensor, indices: tuple[Index, ...], axes: tuple[Index, ...]
     return tensor.permute(order).reshape([next(shape) if i in indices else 1 for i in axes])
 
 
-def _sum(
-    total: Contraction,
+def _solved(
+    relation: Solution,
     axes: tuple[Index, ...],
     values: Values,
     like: Tensor,
     numbers: Numbers,
 ) -> Tensor:
-    body, dummies = total.open()
+    """The unknowns of each of the relations that the other axes number."""
+    rows, columns = relation.rows, relation.columns
+    shared = tuple(i for i in axes if i not in columns)
+    lengths = [values[i.size.name] for i in (*shared, *rows, *columns)]
+    matrix = value(relation.matrix, (*shared, *rows, *columns), values, like, numbers)
+    matrix = matrix.expand(lengths).flatten(len(shared) + len(rows))
+    right = value(relation.right, (*shared, *rows), values, like, numbers)
+    right = right.expand(lengths[: len(shared) + len(rows)]).flatten(len(shared))
+    found = torch.linalg.solve(matrix.flatten(len(shared), -2), right.unsqueeze(-1)).squeeze(-1)
+    unknowns = [values[i.size.name] for i in columns]
+    return _aligned(found.unflatten(-1, unknowns), (*shared, *columns), axes)
+
+
+def _over_dummies(
+    bound: Bound,
+    axes: tuple[Index, ...],
+    values: Values,
+    like: Tensor,
+    numbers: Numbers,
+) -> Tensor:
+    """The body, all values of the dummies along one last axis."""
+    body, dummies = bound.open()
     inside = value(body, (*axes, *dummies), values, like, numbers)
     lengths = [values[d.size.name] for d in dummies]
-    full = inside.expand([*inside.shape[: len(axes)], *lengths])
-    return full.sum(tuple(range(len(axes), len(axes) + len(dummies))))
+    return inside.expand([*inside.shape[: len(axes)], *lengths]).flatten(len(axes))

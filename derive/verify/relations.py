@@ -13,7 +13,7 @@ from derive.derivation import Derivation, total_gradient
 from derive.notation.nodes import Component, free_indices
 from derive.notation.op import gradient
 from derive.simplify.identities import Identity
-from derive.verify.reference import evaluated, value
+from derive.verify.reference import apart, evaluated, value
 from derive.verify.sample import Sample
 
 
@@ -30,9 +30,9 @@ def worst_violation(
     values: dict[str, Any] = evaluated(op, *sample.inputs, **sample.scalars)
     named: list[tuple[Component, Tensor]] = [
         *((gradient(c), t) for c, t in zip(op.outputs, sample.cotangents, strict=True)),
-        *((total_gradient(op, c), t) for c, t in zip(op.inputs, gradients, strict=True)),
+        *((total_gradient(op, c), t) for c, t in zip(op.differentiable, gradients, strict=True)),
     ]
-    values |= {component.tensor.name: tensor for component, tensor in named}
+    values |= {component.tensor.name: apart(component, t, values) for component, t in named}
     least = max(map(_largest, sample.cotangents), default=0.0)
     found = [
         (_violation(i, values, sample.inputs[0], least), i.reason) for i in related(derivation)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from derive.errors import DeriveError
+from derive.notation.conditions import sentinels
+from derive.notation.nodes import Component, Labels
 from derive.notation.op import Op
 from derive.verify.reference import composed
 
@@ -18,6 +21,8 @@ SIZES = (5, 7, 4, 3, 6, 2)  # lengths of the indices, distinct, so that a swappe
 SMALL = (3, 4, 5, 3, 4, 2)  # for what costs a run for each component
 
 Function = Callable[..., Any]
+_FEW = 3  # integers of no said range are below this
+_SELDOM = 0.25  # how often a label is no value of its index, where the op reckons with that
 _REACH = 16  # by how much results stay below the largest number of a type
 
 
@@ -34,8 +39,8 @@ class Sample:
         return self._each(lambda t: t.to(device))
 
     def to(self, dtype: torch.dtype) -> Sample:
-        """The numbers rounded to another type."""
-        return self._each(lambda t: t.to(dtype))
+        """The numbers rounded to another type; integers stay."""
+        return self._each(lambda t: t.to(dtype) if t.is_floating_point() else t)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Sample:
         inputs, cotangents = tuple(map(change, self.inputs)), tuple(map(change, self.cotangents))
@@ -53,13 +58,28 @@ DRAWS: tuple[Callable[[Tensor], Tensor], ...] = (
 def draw(op: Op, sizes: Sequence[int], seed: int = 0, dtype: torch.dtype = torch.float64) -> Sample:
     """Dense random inputs, in fp64, for which the op and its gradients are finite in a type."""
     lengths = _lengths(op, sizes)
+    outside = sentinels(e.expr for e in op.equations)
+    defaults = {p.symbol: p.default for p in op.parameters}
     for shift in DRAWS:
         generator = torch.Generator().manual_seed(seed)
 
         def normal(shape: Sequence[int], generator: torch.Generator = generator) -> Tensor:
             return torch.randn(shape, generator=generator, dtype=torch.float64)
 
-        inputs = tuple(shift(normal([lengths[i.size.name] for i in c.indices])) for c in op.inputs)
+        def drawn(
+            c: Component, shift: Callable[[Tensor], Tensor] = shift, g: torch.Generator = generator
+        ) -> Tensor:
+            axes = c.tensor.axes(c.indices)
+            shape = [prod(lengths[i.size.name] for i in a) for a in axes]
+            if not isinstance(c.tensor, Labels):
+                return shift(normal(shape))
+            values = lengths[c.tensor.values.name] if c.tensor.values else _FEW
+            found = torch.randint(values, shape, generator=g)
+            for number in outside.get(c.tensor, ()):
+                found[torch.rand(shape, generator=g) < _SELDOM] = int(defaults.get(number, number))
+            return found
+
+        inputs = tuple(map(drawn, op.inputs))
         found = outputs(composed(op), Sample(inputs, ()))
         sample = Sample(inputs, tuple(normal(o.shape) for o in found))
         if _fits(op, sample, dtype):
@@ -79,16 +99,24 @@ def _fits(op: Op, sample: Sample, dtype: torch.dtype) -> bool:
 
 def _lengths(op: Op, sizes: Sequence[int]) -> dict[str, int]:
     names = list(dict.fromkeys(i.size.name for i in op.letters))
-    return {name: sizes[k % len(sizes)] for k, name in enumerate(names)}
+    lengths = {name: sizes[k % len(sizes)] for k, name in enumerate(names)}
+    return lengths | {e.size.name: e.default for e in op.extents}
 
 
 def gradients(function: Function, sample: Sample) -> tuple[Tensor, ...]:
     """The gradients of ⟨outputs, cotangents⟩ by autograd; zero for an input without influence."""
-    inputs = tuple(t.detach().clone().requires_grad_() for t in sample.inputs)
+    inputs = tuple(fresh(t) for t in sample.inputs)
+    real = tuple(t for t in inputs if t.requires_grad)
     total = paired(function(*inputs, **sample.scalars), sample)
     if not total.requires_grad:
-        return tuple(torch.zeros_like(t) for t in inputs)
-    return torch.autograd.grad(total, inputs, allow_unused=True, materialize_grads=True)
+        return tuple(torch.zeros_like(t) for t in real)
+    return torch.autograd.grad(total, real, allow_unused=True, materialize_grads=True)
+
+
+def fresh(tensor: Tensor) -> Tensor:
+    """A copy that autograd follows, if it holds no integers."""
+    copy = tensor.detach().clone()
+    return copy.requires_grad_() if copy.is_floating_point() else copy
 
 
 def outputs(function: Function, sample: Sample) -> tuple[Tensor, ...]:

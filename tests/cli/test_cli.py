@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from derive import __version__, commands
+from derive import __version__, commands, derivation
 from derive.emit import files
 from derive.errors import DeriveError
 
@@ -180,28 +181,52 @@ def test_explain_prints_a_row(derive: Runner, monkeypatch: pytest.MonkeyPatch) -
     assert 'did you mean "E101"' in derive("explain", "E1O1").err
 
 
-def test_prove_by_its_exit_code(
+TRUE, WRONG = "y[i] = exp(x[i])", "y[i] = x[i]"
+
+
+def test_prove_by_its_exit_code(derive: Runner, project: Path) -> None:
+    assert derive("prove", "my/foo.op", TRUE).code == 0
+    assert derive("prove", "my/foo.op", WRONG).code == 1
+    assert derive("prove", "my/foo.op", TRUE, "--latex").out.startswith("\\begin{align*}\n")
+    (project / "claims").write_text(f"# a comment\n{TRUE}\n\n  dx[i] = dy[i]*y[i]\n")
+    done = derive("prove", "my/foo.op", "--from", "claims")
+    assert done.code == 0
+    assert re.findall(r"^(\w+): (.*)$", done.out, re.MULTILINE) == [
+        ("proved", TRUE), ("proved", "dx[i] = dy[i]*y[i]"),
+    ]  # fmt: skip
+    assert derive("prove", "my/foo.op", WRONG, "--from", "claims").code == 1
+
+
+def test_lines_to_prove_share_one_derivation(
     derive: Runner, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Fake(str):
-        __slots__ = ()
+    calls: list[Any] = []
+    engine = derivation.differentiate
+    monkeypatch.setattr(derivation, "differentiate", lambda op: calls.append(op) or engine(op))
+    (project / "claims").write_text(f"{TRUE}\n" * 3)
+    assert derive("prove", "my/foo.op", TRUE, "--from", "claims").out.count("proved") == 4
+    assert len(calls) == 1
 
-        def __bool__(self) -> bool:
-            return self.startswith("proved")
 
-        def latex(self) -> str:
-            return f"\\text{{{self}}}"
-
-    module = ModuleType("derive.prove")
-    module.prove = lambda op, text: Fake(text)  # type: ignore[attr-defined]  # a fake module
-    monkeypatch.setitem(sys.modules, "derive.prove", module)
-    assert derive("prove", "my/foo.op", "proved").code == 0
-    assert derive("prove", "my/foo.op", "no").code == 1
-    assert derive("prove", "my/foo.op", "proved", "--latex").out == "\\text{proved}\n"
-    (project / "claims").write_text("# a comment\nproved a\n\nproved b\n")
+def test_lines_that_cannot_be_read_are_told_with_their_places(
+    derive: Runner, project: Path
+) -> None:
+    (project / "claims").write_text(f"{TRUE}\n\n# z[i]\n   y[i] = zz[i]\ny[i] = \n")
     done = derive("prove", "my/foo.op", "--from", "claims")
-    assert (done.code, done.out) == (0, "proved a\n\nproved b\n")
-    assert derive("prove", "my/foo.op", "no", "--from", "claims").code == 1
+    assert (done.code, done.out) == (2, "")
+    places = re.findall(r"(claims:\d+:\d+): (E\d+)", done.err)
+    assert places == [("claims:4:11", "E201"), ("claims:5:7", "E102")]
+    assert "4 |    y[i] = zz[i]\n  |           ^^^^^\n" in done.err
+
+
+def test_there_are_2000_equations_at_most(derive: Runner, project: Path) -> None:
+    (project / "claims").write_text("# title\n\n" + f"{WRONG}\n" * 2001)
+    done = derive("prove", "my/foo.op", "--from", "claims")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("error: claims:2003:1: E403 more than 2000 equations\n")
+    assert "help: split the file" in done.err
+    (project / "claims").write_text("#" * (1 << 20) + f"\n{TRUE}\n")
+    assert "E401" in derive("prove", "my/foo.op", "--from", "claims").err
 
 
 def run(*arguments: str, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -94,6 +94,13 @@ def test_all_errors_of_a_file_are_told_in_one_run(derive: Runner, folder: Path) 
         (["prove", "mine.op", "y[b] = 2*xx[b]"], "`x`"),
         (["prove", "mine.op", "y[b] = exq(x[b])"], "`exp`"),
         (["new", "p", "--from", "paper.md", "--output", "yy"], "`y`"),
+        (["show", "mine.op", "--wrt", "xx"], '"x"'),
+        (["show", "mine.op", "--form", "factord"], '"factored"'),
+        (["show", "mine.op", "--tracee"], "'--trace'"),
+        (["latex", "mien.op"], '"mine.op"'),
+        (["latex", "mine.op", "--part", "step"], '"steps"'),
+        (["latex", "mine.op", "--form", "chian"], '"chain"'),
+        (["check", "--output-format", "jsno"], '"json"'),
     ],
 )
 def test_what_was_meant_is_asked(
@@ -104,6 +111,14 @@ def test_what_was_meant_is_asked(
     done = derive(*arguments)
     assert done.code == 2
     assert f"did you mean {meant}?" in done.err.lower()
+
+
+def test_what_is_far_from_all_is_told_what_there_is(derive: Runner, folder: Path) -> None:
+    (folder / "mine.op").write_text("op f(x[b]) -> y[b]\ny[b] = 2*x[b]\n")
+    assert "it has x, y" in derive("show", "mine.op", "--wrt", "qqq").err
+    assert "'chain', 'closed', 'factored'" in derive("show", "mine.op", "--form", "qqq").err
+    done = derive("show", "mine.op", "--wrt", "y")
+    assert (done.code, "dy is given, not derived" in done.err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from derive.code import Code
+from derive.derivation import differentiate
 from derive.errors import CODES, SourceError, render
 from derive.notation.reader import read_equation, read_ops
 from derive.notation.tex import read_document
@@ -17,7 +18,9 @@ ROOMS = Path(__file__).parents[2] / "derive"
 
 def read(code: Code) -> None:
     op = read_ops(code.example, "example.op")[0]
-    if code.paper:
+    if code.derived:
+        differentiate(op)
+    elif code.paper:
         read_document(op, code.paper, "")
     else:
         read_equation(op, code.statement)

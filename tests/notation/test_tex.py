@@ -114,6 +114,9 @@ SPELLINGS = {
     r"y_{bh} = - 2 \{ x_{bh} + \varepsilon \}": "-2*(x[b,h] + eps)",
     r"y_{bh} = \boldsymbol{\mu}_{bh} \mathrm{gamma}_{h}": "mu[b,h]*gamma[h]",
     r"m_b = \frac1{H}".replace("1{", "{1}{") + r"\sum_{h=1}^{H} x_{bh}": "1/H*1[h]*x[b,h]",
+    r"m_b = H^{-1} \sum_{k=1}^{H} x_{bk}": "1/H*1[h]*x[b,h]",
+    r"m_b = H^{-1} \sum^H_{k=1} x_{bk}": "1/H*1[h]*x[b,h]",
+    r"m_b = \sum_{k=1}^{H} \mathbf{1}_k m_b": "1[h]*1[h]*m[b]",
     r"\partial l / \partial x_{pq} = \frac{\partial \ell}{\partial y_{pq}}": "dy[p,q]",
     r"\frac{\partial \mathcal{L}}{\partial x_{pq}} = \mathbf 1_{p} \gamma_q": "1[p]*gamma[q]",
     r"\frac{\partial m_b}{\partial x_{pq}} = \frac{\partial m_b}{\partial x_{pq}}":
@@ -177,6 +180,10 @@ REFUSED = {
     r"m_{b} = m_{b} {v_{b} + m_{b}}": ("E705", 15),
     r"m_{b} = \frac{m_{b}}{v_{b}}^{2}": ("E705", 28),
     r"m_{b} = \sum_{h=1}^{4} x_{b h}": ("E705", 19),
+    r"m_{b} = \sum_{h=1}^{N} x_{b h}": ("E705", 19),
+    r"m_{b} = \sum_{k=1}^{H-1} x_{b k}": ("E705", 19),
+    r"m_{b} = \sum_{k=1}^{B} x_{b k}": ("E305", 19),
+    r"m_{b} = \sum_{h=1}^{B} x_{b h}": ("E305", 19),
     r"m_{b} = \partial m_{b}": ("E707", 9),
     r"m_{b} = \frac{\partial l}{m_{b}}": ("E707", 15),
     r"m_{b} = x_{b h}": ("E301", 14),
@@ -214,6 +221,12 @@ def test_all_refusals_of_a_paper_come_at_once(op: Op) -> None:
 def test_a_message_names_the_one_tensor_as_tex_does(op: Op) -> None:
     with pytest.raises(SourceError, match=r"multiply by `\\mathbf\{1\}_\{h\}` to sum"):
         read_document(op, "$$ m_b = x_{b h} $$", "paper.md")
+
+
+def test_a_sum_that_ends_elsewhere_names_both_sizes(op: Op) -> None:
+    text = r"$$ m_b = \sum_{k=1}^{B} x_{bk} $$"
+    with pytest.raises(SourceError, match="`k` has size H, but its sum ends at `B`"):
+        read_document(op, text, "paper.md")
 
 
 # -- hostile input ---------------------------------------------------------------------------------

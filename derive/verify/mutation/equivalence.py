@@ -27,7 +27,7 @@ def is_equivalent(mutant: Mutant) -> bool:
     if not mutant.is_forward:
         right = mutant.original.equations[mutant.number]
         return _proved(derivation, mutant.equation.expr, right.expr, mutant.equation)
-    stages = (derivation.stage[c.tensor.name] for c in derivation.op.inputs)
+    stages = (derivation.stage[c.tensor.name] for c in derivation.op.differentiable)
     sides = ((opened(mutant, s.computed), Equation(s.component, s.closed, "")) for s in stages)
     return all(_proved(derivation, wrong, right.expr, right) for wrong, right in sides)
 

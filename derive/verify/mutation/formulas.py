@@ -59,7 +59,7 @@ class Mutant:
 def closed_program(derivation: Derivation) -> Program:
     """Forward equations, then the closed form of each input's gradient."""
     op = derivation.op
-    stages = (derivation.stage[c.tensor.name] for c in op.inputs)
+    stages = (derivation.stage[c.tensor.name] for c in op.differentiable)
     closed = (Equation(total_gradient(op, s.component), s.closed, "") for s in stages)
     return Program(derivation, (*op.equations, *closed))
 

@@ -1,0 +1,223 @@
+"""Conditions in torch code: selected by `torch.where`, gathered and added up by labels.
+
+A bracket [c] never becomes a factor: the branch that is not taken may be infinite or NaN.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sympy import Add, Expr, KroneckerDelta, Mul, S
+
+from derive.emit.scalar import ATOM, Code, bracket
+from derive.emit.source import comma
+from derive.notation.conditions import (
+    EQUAL,
+    Iverson,
+    Position,
+    brackets_of,
+    contrary,
+    iverson,
+    without,
+)
+from derive.notation.nodes import Component, Contraction, Index, Size, free_indices
+
+if TYPE_CHECKING:
+    from derive.emit.torch_printer import TorchPrinter
+
+Space = tuple[Index, ...]
+
+
+@dataclass(frozen=True)
+class Selector:
+    """Prints what stands under conditions, with a printer for all else."""
+
+    printer: TorchPrinter
+
+    def condition(self, brackets: list[Iverson], space: Space) -> str:
+        """Conditions that all hold, as a tensor of booleans."""
+        texts = [self._one(b, space) for b in brackets]
+        return texts[0] if len(texts) == 1 else " & ".join(f"({t})" for t in texts)
+
+    def _one(self, condition: Iverson, space: Space) -> str:
+        left, relation, right = condition.written
+        sides = [self.printer.code(side, space)[0] for side in (left, right)]
+        if not condition.holds and relation == EQUAL:
+            return f"{sides[0]} != {sides[1]}"
+        text = f"{sides[0]} {relation} {sides[1]}"
+        return text if condition.holds else f"~({text})"
+
+    def product(self, expr: Expr, space: Space) -> Code:
+        """[c] f: f where c holds, else 0."""
+        brackets, rest = (
+            brackets_of(expr),
+            Mul(*(f for f in Mul.make_args(expr) if not isinstance(f, Iverson))),
+        )
+        condition = self.condition(brackets, space)
+        if rest == 1:
+            return f"({condition}).to({self.printer.like}.dtype)", ATOM
+        with self.printer.assuming(brackets):
+            return f"torch.where({condition}, {self._branch(rest, space)}, 0.0)", ATOM
+
+    def choice(self, condition: Iverson, taken: Expr, other: Expr, space: Space) -> Code:
+        """a where c holds, else b."""
+        branches = f"{self._branch(taken, space)}, {self._branch(other, space, second=True)}"
+        return f"torch.where({self.condition([condition], space)}, {branches})", ATOM
+
+    def _branch(self, expr: Expr, space: Space, *, second: bool = False) -> str:
+        """A branch as code; a number is made a tensor once, so that it keeps its digits."""
+        code = self.printer.code(expr, space)[0]
+        if self.printer.is_tensor(expr) or (second and expr == 0):
+            return code
+        return f"{self.printer.like}.new_tensor({code})"
+
+    # -- what picks the values of an index ------------------------------------------------------
+
+    def summed(self, body: Expr, dummies: Space) -> tuple[str, Space] | None:
+        """A sum in which something picks the values of an index, and the order of its axes."""
+        found = [p for c in brackets_of(body) for d in dummies if (p := _pick(body, c, d))]
+        if found:
+            return self._gathered(max(found, key=lambda p: p.axes), body, dummies)
+        for condition in brackets_of(body):
+            label = condition.picks
+            if label is not None and set(label.indices) & set(dummies):
+                rest = Mul(without(body, condition), *self._guards(label, condition.index))
+                return self._scattered(rest, condition.index, label, dummies)
+        return None
+
+    def _guards(self, picked: Expr, index: Index) -> list[Expr]:
+        """Where something is picked: by no label that says none, and inside of the axis."""
+        if isinstance(picked, Component):
+            numbers = self.printer.sentinels.get(picked.tensor, ())
+            found = [contrary(iverson(EQUAL, picked, n)) for n in numbers]
+        else:
+            low, high = _may_leave(picked, index.size)
+            found = [iverson("<=", S.Zero, picked)] if low else []
+            found += [iverson("<", picked, index.size)] if high else []
+        return [g for g in found if g not in self.printer.assumed]
+
+    def _places(self, picked: Expr, index: Index, order: Space) -> str:
+        """What picks as an index; where it is no value of one, any will do."""
+        code = self.printer.code(picked, order)
+        if not isinstance(picked, Component):
+            low, high = _may_leave(picked, index.size)
+            bounds = ["0"] if low else [f"max={index.size.name} - 1"] if high else []
+            bounds += [f"{index.size.name} - 1"] if low and high else []
+            return f"{bracket(code, ATOM)}.clamp({', '.join(bounds)})" if bounds else code[0]
+        text = code[0]
+        for number in self.printer.sentinels.get(picked.tensor, ()):
+            text += f".masked_fill({text} == {self.printer.code(number, ())[0]}, 0)"
+        return text
+
+    def _gathered(self, pick: Pick, body: Expr, dummies: Space) -> tuple[str, Space]:
+        """Σ_c [c = t_b] x_bc f_b: x at t, then whatever else there is to do."""
+        index, others = pick.index, tuple(d for d in dummies if d != pick.index)
+        body = Mul(without(body, pick.condition), *self._guards(pick.picked, index))
+        body = Mul(*(_compared(f, index, pick.picked) for f in Mul.make_args(body)))
+        carrying = Mul(*(f for f in Mul.make_args(body) if index in free_indices(f)))
+        rest = Mul(*(f for f in Mul.make_args(body) if index not in free_indices(f)))
+        text, order = self._picked(carrying, index, pick.picked)
+        if rest == 1 and not others:
+            return text, order
+        return self.printer.named_sum(text, order, rest, others)
+
+    def _picked(self, expr: Expr, index: Index, picked: Expr) -> tuple[str, Space]:
+        own = tuple(i for i in self.printer.natural_space(expr) if i != index)
+        code = self.printer
+        letters = _letters(picked)
+        if not set(own) & set(letters) and isinstance(expr, Component):
+            place = expr.indices.index(index)
+            colons = [":"] * place + [self._places(picked, index, letters)]
+            order = (*expr.indices[:place], *letters, *expr.indices[place + 1 :])
+            return f"{expr.tensor.name}[{', '.join(colons)}]", order
+        order = (*own, *(i for i in letters if i not in own))
+        values = bracket(code.code(expr, (*order, index)), ATOM)
+        lead = "None, " * next((k for k, i in enumerate(order) if i in letters), 0)
+        picks = f"{self._places(picked, index, order)}[{lead}..., None]"
+        return f"torch.take_along_dim({values}, {picks}, {len(order)}).squeeze({len(order)})", order
+
+    def _scattered(
+        self, body: Expr, index: Index, label: Component, dummies: Space
+    ) -> tuple[str, Space]:
+        """Σ_b [c = t_b] f_b: f is added where t points."""
+        inner = tuple(d for d in dummies if d not in label.indices)
+        value = Contraction(body, *inner)
+        summed = tuple(i for i in label.indices if i in dummies)
+        free = tuple(i for i in free_indices(value) if i not in summed)
+        kept = tuple(i for i in label.indices if i not in summed)
+        if kept:
+            return self._scattered_rows(value, index, label, summed, free)
+        shape = comma([index.size.name, *(i.size.name for i in free)])
+        rows = (
+            f"torch.flatten({self._expanded(value, (*label.indices, *free))}, 0, {len(summed) - 1})"
+        )
+        rows = rows if len(summed) > 1 else self._expanded(value, (*label.indices, *free))
+        places = self._places(label, index, label.indices) + (
+            ".flatten()" if len(summed) > 1 else ""
+        )
+        zeros = f"{self.printer.like}.new_zeros(({shape}))"
+        return f"{zeros}.index_add(0, {places}, {rows})", (index, *free)
+
+    def _scattered_rows(
+        self, value: Expr, index: Index, label: Component, summed: Space, free: Space
+    ) -> tuple[str, Space]:
+        kept = (*(i for i in label.indices if i not in summed and i not in free), *free)
+        space = (*kept, *summed)
+        shape = comma([*(i.size.name for i in kept), index.size.name])
+        names = ", ".join(i.size.name for i in space)
+        places = self._places(label, index, space)
+        places += "" if set(label.indices) == set(space) else f".expand({names})"
+        rows = self._expanded(value, space)
+        if len(summed) > 1:
+            places, rows = (f"{t}.flatten({len(kept)})" for t in (places, rows))
+        zeros = f"{self.printer.like}.new_zeros(({shape}))"
+        return f"{zeros}.scatter_add({len(kept)}, {places}, {rows})", (*kept, index)
+
+    def _expanded(self, value: Expr, space: Space) -> str:
+        """The value with all the axes of a space."""
+        names = ", ".join(i.size.name for i in space)
+        if not self.printer.is_tensor(value):
+            return f"{self.printer.like}.new_full(({names},), {self.printer.code(value, ())[0]})"
+        code = bracket(self.printer.code(value, space), ATOM)
+        return code if set(free_indices(value)) >= set(space) else f"{code}.expand({names})"
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A condition that says what a dummy is."""
+
+    condition: Iverson
+    index: Index
+    picked: Expr
+    axes: int  # of the largest tensor that carries the dummy
+
+
+def _pick(body: Expr, condition: Iverson, index: Index) -> Pick | None:
+    picked = condition.solved_for(index)
+    if picked is None:
+        return None
+    carriers = (c for c in body.atoms(Component) if index in c.indices)
+    return Pick(condition, index, picked, max((len(c.indices) for c in carriers), default=0))
+
+
+def _compared(factor: Expr, index: Index, picked: Expr) -> Expr:
+    """A factor in which the index is only compared, with what picks it in its place."""
+    if any(index in c.indices for c in factor.atoms(Component)) or factor.atoms(KroneckerDelta):
+        return factor
+    return factor.xreplace({Position(index): picked})
+
+
+def _letters(picked: Expr) -> Space:
+    """The indices of what picks, those of a label as it was declared."""
+    return picked.indices if isinstance(picked, Component) else tuple(free_indices(picked))
+
+
+def _may_leave(picked: Expr, size: Size) -> tuple[bool, bool]:
+    """Can a sum of positions be below zero, and can it be beyond its axis? A number is neither."""
+    if picked.is_Integer:
+        return False, False
+    terms = Add.make_args(picked)
+    plus = [t for t in terms if not t.as_coeff_Mul()[0].is_negative]
+    own = len(plus) == 1 and isinstance(plus[0], Position) and plus[0].index.size == size
+    return len(plus) < len(terms), not own
