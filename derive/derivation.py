@@ -337,7 +337,7 @@ def consumers(op: Op, component: Component) -> list[Equation]:
     return [
         e
         for e in op.equations
-        if any(c.tensor == component.tensor for c in e.expr.atoms(Component))
+        if any(c.tensor == component.tensor for c in parts_of(e.expr, Component))
     ]
 
 

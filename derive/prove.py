@@ -23,7 +23,7 @@ from derive.calculus.jacobian import jacobian
 from derive.derivation import Derivation, differentiate, total_gradient
 from derive.notation.effort import Exhausted, bounded, spend
 from derive.notation.evaluate import Evaluator
-from derive.notation.known import size_of
+from derive.notation.known import size_of, work_on
 from derive.notation.latex import to_latex
 from derive.notation.nodes import (
     Component,
@@ -163,6 +163,7 @@ class _Prover:
     def __init__(self, op: Op, derivation: Derivation, statement: Statement) -> None:
         self.op, self.derivation, self.statement = op, derivation, statement
         self.identities = Identities(op)
+        self.totals: dict[tuple[Tensor, Component], tuple[tuple[Index, ...], Expr]] = {}
         self.left, self.right = self._derived(statement.lhs), self._derived(statement.rhs)
 
     def run(self) -> Verdict:
@@ -215,7 +216,10 @@ class _Prover:
         """Sums that the definitions are known to give; no tensor that is `gone` comes back."""
 
         def known(expr: Expr) -> Expr | None:
-            found = self.identities.simplify(expr) if isinstance(expr, Contraction) else None
+            if not isinstance(expr, Contraction):
+                return None
+            spend(size_of(expr))
+            found = self.identities.simplify(expr)
             if found is None or any(_occurs(t, found[0]) for t in gone):
                 return None
             return found[0]
@@ -265,7 +269,14 @@ class _Prover:
         equation = self.op.definitions.get(of.tensor)
         if equation is None:
             return S.Zero
-        return Add(*self._paths(instantiate(equation, of), wrt))
+        if (of.tensor, wrt) not in self.totals:
+            letters = tuple(map(fresh_index, of.indices))
+            inside = instantiate(equation, Component(of.tensor, *letters))
+            found = Add(*self._paths(inside, wrt))
+            spend(work_on(found))
+            self.totals[of.tensor, wrt] = letters, found
+        letters, found = self.totals[of.tensor, wrt]
+        return rename(found, dict(zip(letters, of.indices, strict=True)))
 
     def _paths(self, inside: Expr, wrt: Component) -> Iterator[Expr]:
         for tensor in sorted({c.tensor for c in inside.atoms(Component)}, key=lambda t: t.rank):

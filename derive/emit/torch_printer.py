@@ -35,6 +35,7 @@ from derive.notation.nodes import (
     free_indices,
 )
 from derive.notation.solution import Solution
+from derive.plan.paths import merged
 
 Space = tuple[Index, ...]
 _HALF = Rational(1, 2)
@@ -328,7 +329,8 @@ class TorchPrinter(ScalarPrinter):
 
     def _einsum(self, body: Expr, dummies: Space, result: Space) -> tuple[str, Space]:
         operands = sorted(
-            _masked(Mul.make_args(body)), key=lambda f: (-len(free_indices(f)), factor_order(f))
+            merged(list(Mul.make_args(body))),
+            key=lambda f: (-len(free_indices(f)), factor_order(f)),
         )
         parts = [self._operand(f) for f in operands]
         if len(parts) == 2:
@@ -351,21 +353,27 @@ class TorchPrinter(ScalarPrinter):
 def _matmul(
     a: tuple[Code, Space], b: tuple[Code, Space], dummies: Space, result: Space
 ) -> str | None:
-    """`a @ b`, transposed as needed, where both have two axes at most and share the one dummy."""
-    if len(dummies) != 1 or max(len(a[1]), len(b[1])) > 2 or len(set(a[1]) & set(b[1])) != 1:
+    """`a @ b`, transposed as needed, where both share the one dummy, and what leads the result."""
+    if len(dummies) != 1 or any(len(set(x[1])) != len(x[1]) for x in (a, b)):
         return None
-    if (
-        any(len(set(x[1])) != len(x[1]) or dummies[0] not in x[1] for x in (a, b))
-        or not a[1]
-        or not b[1]
-    ):
+    (dummy,) = dummies
+    batch = tuple(i for i in result if i in a[1] and i in b[1])
+    own = [tuple(i for i in x[1] if i not in (*batch, dummy)) for x in (a, b)]
+    if any(dummy not in x[1] or x[1][: len(batch)] != batch for x in (a, b)):
         return None
-    if len(result) != len(a[1]) + len(b[1]) - 2:
+    if any(len(letters) > 1 for letters in own) or (batch and not all(own)):
         return None
-    first, second = (a, b) if not result or result[0] in a[1] else (b, a)
-    left = first[0] if first[1][-1] == dummies[0] else (f"{bracket(first[0], ATOM)}.T", ATOM)
-    right = second[0] if second[1][0] == dummies[0] else (f"{bracket(second[0], ATOM)}.T", ATOM)
+    if result[len(batch) :] == (*own[1], *own[0]) and all(own):
+        a, b = b, a
+    elif result != (*batch, *own[0], *own[1]):
+        return None
+    left = a[0] if a[1][-1] == dummy else _transposed(a)
+    right = b[0] if b[1][len(batch)] == dummy else _transposed(b)
     return f"{bracket(left, UNARY)} @ {bracket(right, UNARY)}"
+
+
+def _transposed(tensor: tuple[Code, Space]) -> Code:
+    return f"{bracket(tensor[0], ATOM)}.{'T' if len(tensor[1]) == 2 else 'mT'}", ATOM
 
 
 def _einsum_letters(result: Space, dummies: Space) -> dict[Index, str]:
@@ -384,19 +392,6 @@ def _einsum_letters(result: Space, dummies: Space) -> dict[Index, str]:
             name = next(spare)
         letters[index] = name
     return letters
-
-
-def _masked(factors: Sequence[Expr]) -> list[Expr]:
-    """Each condition at a factor that has its indices: what it excludes is selected, not added."""
-    rest = [f for f in factors if not isinstance(f, Iverson)]
-    for condition in (f for f in factors if isinstance(f, Iverson)):
-        own = set(free_indices(condition))
-        home = next((k for k, f in enumerate(rest) if own <= set(free_indices(f))), None)
-        if home is None:
-            rest.append(condition)
-        else:
-            rest[home] = Mul(rest[home], condition)
-    return rest
 
 
 def _repeated(indices: Space) -> tuple[int, int] | None:

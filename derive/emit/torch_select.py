@@ -124,7 +124,6 @@ class Selector:
 
     def _picked(self, expr: Expr, index: Index, picked: Expr) -> tuple[str, Space]:
         own = tuple(i for i in self.printer.natural_space(expr) if i != index)
-        code = self.printer
         letters = _letters(picked)
         if not set(own) & set(letters) and isinstance(expr, Component):
             place = expr.indices.index(index)
@@ -132,10 +131,12 @@ class Selector:
             order = (*expr.indices[:place], *letters, *expr.indices[place + 1 :])
             return f"{expr.tensor.name}[{', '.join(colons)}]", order
         order = (*own, *(i for i in letters if i not in own))
-        values = bracket(code.code(expr, (*order, index)), ATOM)
+        values = self._expanded(expr, (*order, index))
         lead = "None, " * next((k for k, i in enumerate(order) if i in letters), 0)
         picks = f"{self._places(picked, index, order)}[{lead}..., None]"
-        return f"torch.take_along_dim({values}, {picks}, {len(order)}).squeeze({len(order)})", order
+        if set(letters) < set(order):
+            picks += f".expand({', '.join(i.size.name for i in order)}, 1)"
+        return f"{values}.gather({len(order)}, {picks}).squeeze({len(order)})", order
 
     def _scattered(
         self, body: Expr, index: Index, label: Component, dummies: Space

@@ -16,6 +16,7 @@ from typing import cast
 
 from sympy import Add, Expr, Mul, Pow, Rational
 
+from derive.notation.conditions import Iverson
 from derive.notation.functions import Elementwise
 from derive.notation.known import free, parts_of
 from derive.notation.nodes import (
@@ -81,6 +82,7 @@ class Identities:
             Fold(e.expr, e.target.indices, e.target, e.name)
             for e in self.op.equations
             if isinstance(e.expr, Elementwise | Extremum)
+            or _is_selected(e.expr)
             or (isinstance(e.expr, Pow) and not e.expr.exp.is_Integer)
         )
 
@@ -241,8 +243,31 @@ def _folded(fold: Fold, expr: Expr) -> Expr | None:
     """The name of what a definition says, where `expr` is an instance of it."""
     if isinstance(fold.pattern, Pow):
         return _power_of(fold, expr)
+    if isinstance(fold.pattern, Mul):
+        return _selected(fold, expr)
     mapping = match(fold.pattern, fold.letters, expr)
     return None if mapping is None else rename(fold.value, mapping)
+
+
+def _is_selected(expr: Expr) -> bool:
+    """Is this a function where some conditions hold, else zero?"""
+    rest = [f for f in Mul.make_args(expr) if not isinstance(f, Iverson)]
+    return isinstance(expr, Mul) and len(rest) == 1 and isinstance(rest[0], Elementwise)
+
+
+def _selected(fold: Fold, expr: Expr) -> Expr | None:
+    """With t = [c] f: t for [c] f in a product."""
+    if not isinstance(expr, Mul):
+        return None
+    (function,) = (f for f in fold.pattern.args if isinstance(f, Elementwise))
+    conditions = [f for f in fold.pattern.args if f != function]
+    for factor in (f for f in expr.args if type(f) is type(function)):
+        mapping = match(function, fold.letters, factor)
+        here = [rename(c, mapping) for c in conditions] if mapping is not None else []
+        if mapping is not None and set(here) <= set(expr.args):
+            rest = (f for f in expr.args if f != factor and f not in here)
+            return Mul(rename(fold.value, mapping), *rest)
+    return None
 
 
 def _split(body: Expr, dummy: Index) -> tuple[list[Expr], list[Expr]]:

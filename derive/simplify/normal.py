@@ -18,11 +18,12 @@ from sympy import Add, Expr, Integer, KroneckerDelta, Mul, Pow, S, floor
 from derive.notation.conditions import AT_MOST, LESS, Iverson, iverson
 from derive.notation.effort import spend
 from derive.notation.functions import Elementwise
+from derive.notation.known import size_of
 from derive.notation.nodes import Contraction, Extremum, Index, Size, free_indices
 from derive.simplify.brackets import counted_once, picked, with_one_value
 
 MOST_TERMS = 2000
-_CLOSING = 8  # what to close a term costs, where to multiply two costs 1
+_CLOSING, _NODES = 8, 4  # to close a term costs so much, and 1 for each so many nodes in it
 _MOST_CHOICES = 64  # of dummies, where factors are looked for in a term
 
 
@@ -50,7 +51,7 @@ class Term:
 
     def close(self) -> Expr:
         """The term as an expression, each connected component of its dummies a sum of its own."""
-        spend(_CLOSING)
+        spend(_CLOSING + sum(map(size_of, self.powers)) // _NODES)
         carried = {b: [i for i in free_indices(b) if i in self.dummies] for b in self.powers}
         used = {i for found in carried.values() for i in found}
         counts = Mul(*(d.size for d in self.dummies if d not in used))

@@ -81,8 +81,11 @@ def apart(component: Component, tensor: Tensor, values: Values) -> Tensor:
     shape: list[int] = []
     for group, length in zip(component.tensor.axes(component.indices), tensor.shape, strict=True):
         known = [values.get(i.size.name) for i in group]
-        rest = length // prod(n for n in known if n is not None)
-        shape += [length] if len(group) == 1 else [rest if n is None else int(n) for n in known]
+        if len(group) == 1:
+            shape.append(length)
+            continue
+        rest = length // max(1, prod(int(n) for n in known if n is not None))
+        shape += [rest if n is None else int(n) for n in known]
     return tensor.reshape(shape)
 
 

@@ -1,0 +1,83 @@
+"""A product of several tensors is contracted two at a time, in the order that costs least.
+
+Sizes are not known when code is written: all indices count as about equally long, the rows as
+longer, and what no tensor with rows carries, such as the rank of an adapter, as shorter.
+Smith, Gray, opt_einsum, JOSS 2018.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import opt_einsum
+from sympy import Add, Expr, Mul
+
+from derive.notation.nodes import Contraction, Index, free_indices
+from derive.rewrite import everywhere
+
+ROWS, USUAL, INNER = 80, 64, 48  # lengths that indices count as
+_MOST_EXACT = 8  # factors whose best order is searched for among all
+
+Lengths = Callable[[Index], int]
+
+
+def in_pairs(expr: Expr, length: Lengths) -> Expr:
+    """The expression with each sum over three and more tensors as sums over two."""
+    return everywhere(partial(_paired, length), expr)
+
+
+def merged(factors: list[Expr]) -> list[Expr]:
+    """The factors of a sum, each at the first other one that has all of its indices."""
+    rest: list[Expr] = []
+    for factor in sorted(factors, key=lambda f: -len(free_indices(f))):
+        own = set(free_indices(factor))
+        home = next((k for k, f in enumerate(rest) if own <= set(free_indices(f))), None)
+        if home is None:
+            rest.append(factor)
+        else:
+            rest[home] = Mul(rest[home], factor)
+    return rest
+
+
+def _paired(length: Lengths, expr: Expr) -> Expr | None:
+    if not isinstance(expr, Contraction):
+        return None
+    body, dummies = _flattened(*expr.open())
+    factors = merged(list(Mul.make_args(body)))
+    if len(factors) < 3:
+        return None
+    for places in _path(factors, dummies, length)[:-1]:
+        chosen = [factors[k] for k in places]
+        factors = [f for k, f in enumerate(factors) if k not in places]
+        needed = {i for f in factors for i in free_indices(f)} | set(free_indices(expr))
+        over = [d for d in dummies if d not in needed and any(d in free_indices(f) for f in chosen)]
+        factors.append(Contraction(Mul(*chosen), *over))
+    left = [d for d in dummies if any(d in free_indices(f) for f in factors)]
+    return Contraction(Mul(*factors), *left)
+
+
+def _flattened(body: Expr, dummies: tuple[Index, ...]) -> tuple[Expr, tuple[Index, ...]]:
+    """Σ_o a_o Σ_r b_or c_r as one sum over o and r, if the inner one is of products."""
+    factors = list(Mul.make_args(body))
+    for inner in (f for f in factors if isinstance(f, Contraction)):
+        own, more = inner.open()
+        if set(free_indices(inner)) & set(dummies) and not isinstance(own, Add):
+            rest = Mul(*(f for f in factors if f is not inner))
+            return _flattened(Mul(rest, own), (*dummies, *more))
+    return body, dummies
+
+
+def _path(
+    factors: list[Expr], dummies: tuple[Index, ...], length: Lengths
+) -> list[tuple[int, ...]]:
+    """Which factors meet next, by their places among those that are left."""
+    own = [free_indices(f) for f in factors]
+    letters = list(dict.fromkeys(i for indices in own for i in indices))
+    names = {i: opt_einsum.get_symbol(k) for k, i in enumerate(letters)}
+    left = ",".join("".join(names[i] for i in indices) for indices in own)
+    right = "".join(names[i] for i in letters if i not in dummies)
+    shapes = [tuple(map(length, indices)) for indices in own]
+    how = "dp" if len(factors) <= _MOST_EXACT else "auto"
+    path, _ = opt_einsum.contract_path(f"{left}->{right}", *shapes, shapes=True, optimize=how)
+    return [tuple(places) for places in path]
