@@ -9,7 +9,7 @@ proof, the equation is undecided, and says so.
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
@@ -26,6 +26,7 @@ from derive.notation.evaluate import Evaluator
 from derive.notation.known import size_of, work_on
 from derive.notation.latex import to_latex
 from derive.notation.nodes import (
+    Bound,
     Component,
     Contraction,
     Differentiate,
@@ -34,6 +35,7 @@ from derive.notation.nodes import (
     Partial,
     Tensor,
     delta,
+    free_indices,
     fresh_index,
     rename,
 )
@@ -48,8 +50,8 @@ from derive.simplify.zero import is_plainly_zero, is_zero_by_laws
 _DIGITS = 40
 _CLOSE = mpmath.mpf(10) ** -25
 _MOST_DERIVED = 200_000  # nodes of the statement once gradients are put in
-_MOST_WORK = 120_000  # steps of one attempt at a proof
-_MOST_NUMBERS = 250_000  # nodes that are evaluated, looking for a point that refutes
+_MOST_WORK = 80_000  # steps of one attempt at a proof
+_MOST_NUMBERS = 200_000  # nodes that are evaluated, looking for a point that refutes
 _FEW = 3  # integers of no said range are below this
 _LENGTHS = ((2, 3, 4, 2), (3, 2, 5, 4), (4, 5, 3, 2))  # of the indices, in the samples
 
@@ -309,11 +311,9 @@ class _Prover:
 
     def _values(self, sample: _Sample) -> Iterator[tuple[dict[Index, int], Any, Any]]:
         free = self.statement.free
-        work = sample.work(self.left) + sample.work(self.right)
         with mpmath.workdps(_DIGITS):
             for values in product(*(range(sample.sizes[i.size]) for i in free)):
                 at = dict(zip(free, values, strict=True))
-                spend(work)
                 try:
                     left = sample.evaluator.value(self.left, at)
                     right = sample.evaluator.value(self.right, at)
@@ -334,6 +334,23 @@ class _Prover:
         )
 
 
+class _Remembering(Evaluator):
+    """An evaluator that counts nodes, and sums once what stands in several sums."""
+
+    def __init__(self, *known: Any) -> None:
+        super().__init__(*known)
+        self.sums: dict[tuple[Expr, tuple[int, ...]], Any] = {}
+
+    def value(self, expr: Expr, at: Mapping[Index, int]) -> Any:
+        spend(1)
+        if not isinstance(expr, Bound):
+            return super().value(expr, at)
+        key = (expr, tuple(at[i] for i in free_indices(expr)))
+        if key not in self.sums:
+            self.sums[key] = super().value(expr, at)
+        return self.sums[key]
+
+
 class _Sample:
     """Small tensors of short decimal numbers, and everything the op makes of them."""
 
@@ -347,8 +364,7 @@ class _Sample:
             p.symbol: mpmath.mpf(p.default.numerator) / p.default.denominator for p in op.parameters
         }
         self.known: dict[tuple[Tensor, tuple[int, ...]], Any] = {}
-        self.evaluator = Evaluator(self.sizes, self.scalars, self._component)
-        self.works: dict[Expr, int] = {}
+        self.evaluator = _Remembering(self.sizes, self.scalars, self._component)
         for component in (*op.inputs, *(gradient(c) for c in op.outputs)):
             spend(prod(self.sizes[i.size] for i in component.indices))
             for place in product(*(range(self.sizes[i.size]) for i in component.indices)):
@@ -366,17 +382,9 @@ class _Sample:
         key = (component.tensor, place)
         if key not in self.known:
             equation = self.op.definitions[component.tensor]
-            spend(self.work(equation.expr))
             at = dict(zip(equation.target.indices, place, strict=True))
             self.known[key] = self.evaluator.value(equation.expr, at)
         return self.known[key]
-
-    def work(self, expr: Expr) -> int:
-        """How many nodes are evaluated at one point."""
-        if expr not in self.works:
-            times = prod(self.sizes[d.size] for d in getattr(expr, "dummies", ()))
-            self.works[expr] = times * (1 + sum(map(self.work, expr.args)))
-        return self.works[expr]
 
     def shown(self) -> dict[str, Any]:
         """The inputs and cotangents as nested lists."""

@@ -16,6 +16,7 @@ from sympy import Expr, Rational, S
 
 from derive import catalogue
 from derive.derivation import Derivation, differentiate, total_gradient
+from derive.notation.conditions import sentinels
 from derive.notation.evaluate import Evaluator
 from derive.notation.nodes import Component, Index, Labels, Size, Tensor
 from derive.notation.op import Op, gradient, is_gradient
@@ -157,6 +158,7 @@ class World:
         self.scalars = {
             p.symbol: mpmath.mpf(p.default.numerator) / p.default.denominator for p in op.parameters
         }
+        self.sentinels = sentinels(e.expr for e in op.equations)
         self.given: dict[tuple[Tensor, Place], Any] = {}
         self.known: dict[tuple[Tensor, Place], Any] = {}
         self.evaluator = Evaluator(self.sizes, self.scalars, self.component)
@@ -176,9 +178,17 @@ class World:
     def _draw(self, key: tuple[Tensor, Place]) -> Any:
         """A number that depends on the place alone, not on what was drawn before."""
         own = random.Random(f"{self.seed} {key[0].rank} {key[1]}")
-        if isinstance(key[0], Labels) and key[0].values:
-            return mpmath.mpf(own.randrange(self.sizes[key[0].values]))
+        if isinstance(key[0], Labels):
+            return mpmath.mpf(self._label(key[0], own))
         return mpmath.mpf(round(own.uniform(self.low, self.high), 6)) + mpmath.mpf(1) / 997
+
+    def _label(self, labels: Labels, own: random.Random) -> Any:
+        """A value of the index, or one time in four a number that says it is none."""
+        numbers = self.sentinels.get(labels, ())
+        if numbers and own.random() < 0.25:
+            number = own.choice(numbers)
+            return self.scalars.get(number, number)
+        return own.randrange(self.sizes[labels.values] if labels.values else 3)
 
     def _follows(self, component: Component, place: Place) -> Any:
         definition = self.op.definitions.get(component.tensor)

@@ -200,7 +200,7 @@ def test_gradients_agree_with_numerical_differentiation(op: Op) -> None:
     """Component by component, with 40 digits; of large tensors, some of the components."""
     numbers = world(op, seed=1)
     numbers.loss()
-    for declared in op.inputs:
+    for declared in op.differentiable:
         stage = derived(op.name).stage[declared.tensor.name]
         places = list(numbers.places(declared.indices))
         for place in places[:: 1 + len(places) // 6]:
@@ -222,7 +222,7 @@ def test_a_wrong_gradient_would_be_caught() -> None:
 @every
 def test_every_input_has_a_gradient(op: Op) -> None:
     derivation = derived(op.name)
-    assert list(derivation.gradients) == [c.tensor.name for c in op.inputs]
+    assert list(derivation.gradients) == [c.tensor.name for c in op.differentiable]
     assert set(derivation.chain) == {s.name for s in derivation.stages}
     for stage in derivation.stages:
         assert set(free_indices(stage.closed)) <= set(stage.component.indices)

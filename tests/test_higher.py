@@ -9,6 +9,7 @@ from derive.higher import backward, jvp
 from derive.notation.op import Op
 from derive.verify.reference import composed
 from derive.verify.sample import SIZES, Sample, draw, error
+from tests.running import leaves_of, real
 from tests.samples import every_op
 
 # torch.func.jvp scripts its decompositions, which torch itself has deprecated
@@ -31,14 +32,14 @@ def gradients(outputs, inputs, cotangents):
     """By autograd, so that they can be differentiated again."""
     total = sum((o * c).sum() for o, c in zip(outputs, cotangents, strict=True))
     if not total.requires_grad:
-        return tuple(torch.zeros_like(t) for t in inputs)
+        return tuple(torch.zeros_like(t) for t in real(inputs))
     return torch.autograd.grad(
-        total, inputs, create_graph=True, allow_unused=True, materialize_grads=True
+        total, real(inputs), create_graph=True, allow_unused=True, materialize_grads=True
     )
 
 
 def wanting(*groups: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-    return tuple(t.detach().clone().requires_grad_() for group in groups for t in group)
+    return tuple(leaves_of(t for group in groups for t in group))
 
 
 def agree(got: tuple[torch.Tensor, ...], want: tuple[torch.Tensor, ...]) -> None:
@@ -63,19 +64,23 @@ def test_the_backward_pass_is_an_op_and_derives_again(op: Op) -> None:
 def gradients_once(op: Op, inputs, cotangents):
     total = sum((o * c).sum() for o, c in zip(run(op, *inputs), cotangents, strict=True))
     if not total.requires_grad:
-        return tuple(torch.zeros_like(t) for t in inputs)
-    return torch.autograd.grad(total, inputs, allow_unused=True, materialize_grads=True)
+        return tuple(torch.zeros_like(t) for t in real(inputs))
+    return torch.autograd.grad(total, real(inputs), allow_unused=True, materialize_grads=True)
 
 
 @pytest.mark.parametrize("op", every_op(), ids=lambda op: op.name)
 def test_tangents_are_pushed_forward(op: Op) -> None:
     sample = draw(op, SIZES)
     generator = torch.Generator().manual_seed(4)
-    tangents = tuple(
-        torch.randn(t.shape, generator=generator, dtype=t.dtype) for t in sample.inputs
-    )
+    primals = tuple(real(sample.inputs))
+    tangents = tuple(torch.randn(t.shape, generator=generator, dtype=t.dtype) for t in primals)
+
+    def of_numbers(*numbers: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        given = iter(numbers)
+        return composed(op)(*(next(given) if t.is_floating_point() else t for t in sample.inputs))
+
     got = run(jvp(op), *sample.inputs, *tangents)
-    _, want = torch.func.jvp(composed(op), sample.inputs, tangents)
+    _, want = torch.func.jvp(of_numbers, primals, tangents)
     agree(got, want)
 
 

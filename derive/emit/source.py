@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 WIDTH = 100
@@ -26,16 +26,70 @@ class Block:
 
 
 def assign(target: str, code: str, indent: int) -> str:
-    """`target = code`, broken at + and -, else at *, if it is too long for a line."""
+    """`target = code`, broken at + and -, else at *, else inside brackets, if it is too long."""
     line = f"{target} = {code}"
     if indent + len(line) <= WIDTH:
         return line
     for operators in (("+", "-"), ("*", "/")):
         parts = split_top(code, operators)
         if len(parts) > 1:
-            inner = "\n".join(" " * (indent + 4) + p for p in fill(parts, WIDTH - indent - 4))
-            return f"{target} = (\n{inner}\n{' ' * indent})"
-    return line
+            lines = [
+                line
+                for part in fill(parts, WIDTH - indent - 4)
+                for line in _broken(part, indent + 4)
+            ]
+            return "\n".join([f"{target} = (", *lines, " " * indent + ")"])
+    return "\n".join(_broken(line, indent)).lstrip()
+
+
+def _broken(code: str, indent: int) -> list[str]:
+    """Code in lines: if it is too long, what the last long bracket holds stands by itself."""
+    margin = " " * indent
+    if indent + len(code) <= WIDTH:
+        return [margin + code]
+    found = max(_brackets(code), key=lambda pair: pair[1] - pair[0], default=(0, 0))
+    inside = code[found[0] + 1 : found[1]]
+    if not inside:
+        return [margin + code]
+    items = split_commas(inside)
+    lines = [margin + code[: found[0] + 1]]
+    for item in items:
+        made = _broken(item, indent + 4)
+        lines += [*made[:-1], made[-1] + ("," if len(items) > 1 else "")]
+    return [*lines, margin + code[found[1] :]]
+
+
+def _brackets(code: str) -> list[tuple[int, int]]:
+    """Where the outermost brackets open and close."""
+    found, depth, start = [], 0, 0
+    for place, sign in _signs(code):
+        if sign in "([":
+            start, depth = (place, 1) if depth == 0 else (start, depth + 1)
+        elif sign in ")]":
+            depth -= 1
+            if depth == 0:
+                found.append((start, place))
+    return found
+
+
+def _signs(code: str) -> Iterator[tuple[int, str]]:
+    """The characters that stand in no string, with their places."""
+    quoted = False
+    for place, sign in enumerate(code):
+        quoted ^= sign == '"'
+        if not quoted:
+            yield place, sign
+
+
+def split_commas(code: str) -> list[str]:
+    """The code cut at each comma that stands outside all brackets."""
+    parts, depth, start = [], 0, 0
+    for place, sign in _signs(code):
+        depth += (sign in "([") - (sign in ")]")
+        if sign == "," and depth == 0:
+            parts.append(code[start:place].strip())
+            start = place + 1
+    return [*parts, code[start:].strip()]
 
 
 def split_top(code: str, operators: tuple[str, ...]) -> list[str]:

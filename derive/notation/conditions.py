@@ -56,7 +56,7 @@ class Iverson(Expr):
             return S.One if decided == bool(holds) else S.Zero
         if relation.name == EQUAL:
             left, right = sorted((left, right), key=_by_kind)
-            if isinstance(left, Position) and isinstance(right, Position):
+            if _one_size(left, right):
                 same = delta(left.index, right.index)
                 return same if holds else 1 - same
         return Expr.__new__(cls, relation, left, right, holds)
@@ -169,6 +169,12 @@ def iverson(relation: str, left: Expr, right: Expr) -> Expr:
     if relation == "!=":
         return contrary(iverson(EQUAL, left, right))
     return Iverson(Str(relation), left, right)
+
+
+def _one_size(left: Expr, right: Expr) -> bool:
+    """Are these two indices of one size? Where they are equal is then Kronecker's delta."""
+    both = isinstance(left, Position) and isinstance(right, Position)
+    return both and left.index.size == right.index.size
 
 
 def contrary(bracket: Expr) -> Expr:

@@ -229,7 +229,8 @@ class Indices:
         shapes = [self.place(p, bound) for p in branches]
         if not all(s.exempt for s in shapes):
             lacking = asked.indices - self._agreed(node, branches, shapes).indices
-            for part in branches if lacking else ():
+            tensors = (p for p, s in zip(branches, shapes, strict=True) if not s.exempt)
+            for part in tensors if lacking else ():
                 self._refuse_term(node, part, lacking)
         return Shape(_NONE.union(asked.indices, *(s.indices for s in shapes)), False)
 

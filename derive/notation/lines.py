@@ -17,7 +17,7 @@ SPELLINGS = {  # characters people paste, and what to write for them
     "≤": "<=", "≥": ">=", "²": "^2", "³": "^3", "½": "1/2", "Σ": "sum[i](…)", "∑": "sum[i](…)",
     "√": "sqrt(…)", "∂": "d", "\u00a0": "a space",
 }  # fmt: skip
-_ODD = re.compile(r"[^\t -~]|[!\"$%&'?@\\`{|}~]")
+_ODD = re.compile(r"[^\t -~]|[\"$%&'?@\\`{|}~]|!(?!=)")
 _NEXT_OP = re.compile(r"op\s+\w+\s*\(")
 _NEXT_EQUATION = re.compile(r"[A-Za-z]\w*\s*\[[^\]]*\]\s*=(?!=)")
 _BRACKET = re.compile(r"[()\[\]]")

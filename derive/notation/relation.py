@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 from sympy import Add, Expr, S
 
 from derive.calculus.jacobian import jacobian
@@ -9,6 +11,8 @@ from derive.notation.nodes import Component, Contraction, Index, fresh_index
 from derive.notation.solution import Solution
 from derive.rewrite import Chain, everywhere
 from derive.simplify.laws import CONTRACTING
+
+_BESIDE = 700  # what the rank of a row's own letter lies above its index's
 
 
 class Unsolvable(Exception):
@@ -19,7 +23,7 @@ class Unsolvable(Exception):
         self.remedy = remedy
 
 
-def solved(target: Component, left: Expr, right: Expr, free: tuple[Index, ...]) -> Solution:
+def solved(target: Component, left: Expr, right: Expr, free: tuple[Index, ...]) -> Expr:
     """The unknown as the solution of `left = right`, which holds for all `free` indices.
 
     An index of the unknown that is free, and the same wherever the unknown stands, numbers
@@ -35,10 +39,12 @@ def solved(target: Component, left: Expr, right: Expr, free: tuple[Index, ...]) 
         if i in free and all(c.indices[k] == i for c in unknown)
     ]
     columns = [i for i in target.indices if i not in shared]
-    rows = [i for i in free if i not in shared]
+    apart = _apart(columns, free, residual)
+    residual = residual.xreplace(apart)
+    rows = [apart.get(i, i) for i in free if i not in shared]
     own = {i: fresh_index(i) for i in target.indices}
     matrix = _coefficient(residual, Component(tensor, *own.values()), [own[i] for i in shared])
-    if any(c.tensor == tensor for c in matrix.atoms(Component)):
+    if _holds(matrix, tensor):
         raise Unsolvable(f"the relation is not linear in `{tensor.name}`")
     if matrix == 0 or [i.size for i in rows] != [i.size for i in columns]:
         counted = f"{_listed(rows)} for the unknowns {_listed(columns)}"
@@ -48,7 +54,18 @@ def solved(target: Component, left: Expr, right: Expr, free: tuple[Index, ...]) 
         )
     matrix = matrix.xreplace({own[i]: i for i in columns})
     rest = everywhere(lambda e: S.Zero if _is(e, tensor) else None, -residual)
-    return Solution(matrix, rest, *rows, *columns)
+    return Solution(matrix, rest, *rows, *columns) if columns else rest / matrix
+
+
+def _apart(columns: list[Index], free: tuple[Index, ...], residual: Expr) -> dict[Index, Index]:
+    """Rows in letters of their own, where the unknown has theirs: x_i = a_ij x_j + b_i."""
+    taken = {*free, *columns, *residual.atoms(Index)}
+    apart: dict[Index, Index] = {}
+    for index in (i for i in columns if i in free):
+        names = (f"{index.name}{n}" for n in count(2))
+        name = next(n for n in names if n not in {i.name for i in taken})
+        apart[index] = Index(name, index.size, index.rank + _BESIDE)
+    return apart
 
 
 def _coefficient(residual: Expr, wrt: Component, shared: list[Index]) -> Expr:

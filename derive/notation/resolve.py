@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 from derive.errors import Report, Span
@@ -31,6 +32,7 @@ class Resolver:
         self.scope.lost.update(lost)
         self._declare_head()
         self.placed = [self._equation(e) for e in self.equations]
+        self._settle_labels()
         self._check_outputs()
         if not self.scope.lost:  # else a line that is refused may be the one that uses a name
             self._check_unused()
@@ -184,6 +186,14 @@ class Resolver:
                 self.report.add("E308", letter.span, message, remedy)
             seen.add(letter.name)
 
+    def _settle_labels(self) -> None:
+        """What integers index has the size that its equations give it."""
+        for name, declared in self.scope.tensors.items():
+            if isinstance(declared.tensor, Labels) and declared.values:
+                old, size = declared.tensor, self.scope.sizes.size(declared.values)
+                tensor = Labels(old.name, old.rank, size, old.groups)
+                self.scope.tensors[name] = replace(declared, tensor=tensor)
+
     # -- the op as a whole -------------------------------------------------------------------------
 
     def _check_outputs(self) -> None:
@@ -280,7 +290,10 @@ def _squared(e: t.Equality, sizes: Sizes) -> Iterable[tuple[str, str]]:
     free = {k for side in e.sides for k, is_free in indices.alone(side).free.items() if is_free}
     own = [k.name for k in e.target.letters]
     rows = sorted(free - set(own), key=sizes.rank.__getitem__)
-    return zip(rows, [k for k in own if k not in free], strict=False)
+    places = [p for side in e.sides for p in t.walk(side) if isinstance(p, t.Reference)]
+    unknown = [p.axes for p in places if p.name == e.target.name and p.plain]
+    along = ((k, a.name) for axes in unknown for k, a in zip(own, axes, strict=False))
+    return (*zip(rows, [k for k in own if k not in free], strict=False), *along)
 
 
 def _groups(declared: t.Declaration) -> Iterable[tuple[str, ...]]:

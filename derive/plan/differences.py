@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from sympy import Add, Expr
 
-from derive.notation.nodes import Component, Index, Tensor, free_indices
+from derive.notation.nodes import Component, Extremum, Index, Tensor, free_indices
 from derive.rewrite import everywhere
 
 
@@ -19,12 +19,14 @@ class Differences:
 
     def __init__(self) -> None:
         self._known: dict[Expr, Component] = {}  # in places for indices, as `_form` has them
+        self._kinds: set[type] = set()
 
     def add(self, expr: Expr, name: Component) -> None:
         """From now on the expression is called by this name."""
         form, order = _form(expr)
         if set(order) == set(name.indices):
             self._known[form] = name.xreplace(_places(order))
+            self._kinds.add(type(expr))
 
     def name(self, expr: Expr) -> Expr:
         """The expression with the names of all differences in it that have one."""
@@ -47,8 +49,24 @@ class Differences:
             return expr.func(*(everywhere(called, a) for a in expr.args))
         return everywhere(called, expr)
 
+    def maximised(self, expr: Expr, define: Callable[[Expr], Component]) -> Expr:
+        """What an extremum is taken of has a name: computed twice, it might differ in the last bit.
+
+        The gradient goes to those that are equal to the extremum.
+        """
+
+        def called(part: Expr) -> Expr | None:
+            if not isinstance(part, Extremum) or isinstance(part.body, Component):
+                return None
+            body, dummies = part.open()
+            name = define(body)
+            self.add(body, name)
+            return part.func(name, *dummies)
+
+        return everywhere(called, expr)
+
     def _called(self, expr: Expr) -> Expr | None:
-        if not isinstance(expr, Add):
+        if type(expr) not in self._kinds:
             return None
         form, order = _form(expr)
         name = self._known.get(form)

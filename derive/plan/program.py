@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
+from typing import cast
 
 from sympy import Add, Expr, Mul
 
@@ -161,19 +162,26 @@ class _Planner:
         made: list[Statement] = []
         target, text = equation.target, " ".join(equation.text.split())
 
-        def define(difference: Expr) -> Component | None:
-            letters = self._letters_for(free_indices(difference))
-            expr = rename(difference, letters)
+        def named(part: Expr, *, centred: bool) -> Component | None:
+            letters = self._letters_for(free_indices(part))
+            expr = rename(part, letters)
             tensor, indices = carried(expr)
-            over = self._zero_sum(expr, indices)
-            if not over:
+            over = self._zero_sum(expr, indices) if centred else ()
+            if centred and not over:
                 return None
-            named = Component(self._fresh(f"{tensor.name}_centred"), *indices)
-            note = equation_text(named, expr, self.letters)
-            made.extend(self._forward(named, expr, note, over))
-            return rename(named, {new: old for old, new in letters.items()})
+            name = f"{tensor.name}_centred" if centred else f"{equation.name}_inside"
+            found = Component(self._fresh(name), *indices)
+            made.extend(self._forward(found, expr, equation_text(found, expr, self.letters), over))
+            return cast(Component, rename(found, {new: old for old, new in letters.items()}))
+
+        def define(difference: Expr) -> Component | None:
+            return named(difference, centred=True)
+
+        def inside(body: Expr) -> Component:
+            return cast(Component, named(body, centred=False))
 
         expr = self.differences.introduce(equation.expr, define)
+        expr = self.differences.maximised(expr, inside)
         over = self._zero_sum(target, target.indices) if isinstance(expr, Add) else ()
         note = text or equation_text(target, equation.expr, self.letters)
         yield from made

@@ -87,7 +87,7 @@ def put_together(equations: tuple[Equation, ...]) -> Expr:
 def test_the_forms_of_a_gradient_are_equal(op: Op) -> None:
     derivation = derived(op.name)
     world = World(op, (2, 3, 2, 2, 3), 3, 0.3, 1.4)
-    for tensor in (c.tensor.name for c in op.inputs):
+    for tensor in (c.tensor.name for c in op.differentiable):
         free = derivation.stage[tensor].component.indices
         with keeping_shape():
             closed, factored = (
@@ -101,7 +101,7 @@ def test_the_forms_of_a_gradient_are_equal(op: Op) -> None:
 def test_factoring_does_not_cost_more(op: Op) -> None:
     """Where every size is 64."""
     derivation = derived(op.name)
-    for tensor in (c.tensor.name for c in op.inputs):
+    for tensor in (c.tensor.name for c in op.differentiable):
         closed, factored = (
             form(derivation, tensor, name).operations for name in ("closed", "factored")
         )

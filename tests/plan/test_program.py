@@ -11,8 +11,9 @@ from sympy import Add, Expr
 
 import derive
 from derive.derivation import differentiate
-from derive.notation.nodes import Component, Contraction
+from derive.notation.nodes import Component, Contraction, Extremum
 from derive.notation.op import Op, gradient
+from derive.notation.solution import Solution
 from derive.plan.program import Program, Statement, plan
 from derive.rewrite import keeping_shape
 from derive.simplify.identities import Identities, outer_sums
@@ -50,13 +51,13 @@ def test_what_is_saved(name: str) -> None:
 
 @every
 def test_nothing_pointwise_is_saved(op: Op) -> None:
-    """What is as large as the inputs and holds no sum is computed again."""
+    """What is as large as the inputs and holds no sum, nor solves a relation, is computed again."""
     found = program(op)
     largest = max(len(c.indices) for c in op.inputs)
     for kept in found.kept:
         definition = op.definitions.get(kept.tensor)
-        holds_sum = definition is None or definition.expr.atoms(Contraction)
-        assert holds_sum or len(kept.indices) < largest, kept
+        costs = definition is None or definition.expr.atoms(Contraction, Extremum, Solution)
+        assert costs or len(kept.indices) < largest, kept
 
 
 @every
@@ -114,7 +115,7 @@ def test_the_program_computes_what_was_derived(op: Op) -> None:
         values = (w.values(output, output.indices) for w in (got, want))
         assert not different(*values), output
     computed(op, found.backward, got)
-    for declared, grad in zip(op.inputs, found.gradients, strict=True):
+    for declared, grad in zip(op.differentiable, found.gradients, strict=True):
         stage = derived(op.name).stage[declared.tensor.name]
         here = [got.given[grad.tensor, place] for place in got.places(grad.indices)]
         there = want.values(stage.closed, stage.component.indices)
@@ -246,8 +247,8 @@ def test_every_statement_is_needed(op: Op) -> None:
 @every
 def test_gradients_are_shaped_like_their_inputs(op: Op) -> None:
     found = program(op)
-    assert len(found.gradients) == len(op.inputs)
-    for declared, grad in zip(op.inputs, found.gradients, strict=True):
+    assert len(found.gradients) == len(op.differentiable)
+    for declared, grad in zip(op.differentiable, found.gradients, strict=True):
         assert [i.size for i in grad.indices] == [i.size for i in declared.indices]
     for statement in found.backward:
         assert len(set(statement.target.indices)) == len(statement.target.indices)
