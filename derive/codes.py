@@ -70,13 +70,14 @@ ROWS = (
     ),
     Code(
         "E111", "not an index",
-        "An index is a small letter followed by small letters and digits.",
-        "Write `x[b,h]`; to pick one value of an index, multiply by a `delta` or an input.",
-        _HEAD + "y[b,h] = x[b,0] * 1[h]\n",
+        "An index is a small letter, then small letters and digits; on the right side it may also "
+        "be arithmetic of indices, sizes and integers, or a tensor of integers.",
+        "Write `x[b,h]`, `x[b,s-k]`, `x[b,0]` or `x[b,t[b]]`.",
+        _HEAD + "y[b,h] = x[b,1/2] * 1[h]\n",
     ),
     Code(
         "E112", "op without a tensor",
-        "The size of every index is that of an input's axis, so an op takes a tensor.",
+        "The size of every index is that of an input's axis, so an op takes a tensor of numbers.",
         "Declare an input before the `;`.",
         "op f(; eps = 1) -> y\ny = eps\n",
     ),
@@ -88,8 +89,9 @@ ROWS = (
     ),
     Code(
         "E114", "wrong arguments",
-        "A function has a fixed number of arguments; `sum` and `mean` bind indices and have one.",
-        "Write `exp(u)`, `max(a, b)`, `sum[h](u)`.",
+        "A function has a fixed number of arguments; a reduction (`sum`, `mean`, `max`, `min`) "
+        "binds indices and has one.",
+        "Write `exp(u)`, `max(a, b)`, `max[h](u)`, `sum[h](u)`.",
         _HEAD + "y[b,h] = max(x[b,h])\n",
     ),
     # 2xx: names
@@ -150,7 +152,8 @@ ROWS = (
     ),
     Code(
         "E210", "name of a size",
-        "`H` is the size of the index `h`, so no tensor may be called `H` beside it.",
+        "`H` is the size of the index `h`, so no tensor may be called `H` beside it, nor a "
+        "parameter where an axis shows the size.",
         "Rename the tensor or the index.",
         "op f(x[h], H[h]) -> y[h]\ny[h] = x[h] * H[h]\n",
     ),
@@ -177,14 +180,16 @@ ROWS = (
     ),
     Code(
         "E302", "terms with different indices",
-        "All terms of a sum, and the arguments of `min` and `max`, have the same indices. Numbers, "
-        "parameters and sizes may be added to anything; a tensor without an index may not.",
+        "All terms of a sum, the arguments of `min` and `max` and the branches of `where` have the "
+        "same indices; a condition may have fewer than its branches. Numbers, parameters and sizes "
+        "may be added to anything; a tensor without an index may not.",
         "Broadcast by the one-tensor: `x[b,h] - 1[h]*m[b]`, `x[b] + 1[b]*bias`.",
         "op f(x[b,h], m[b]) -> y[b,h]\ny[b,h] = x[b,h] - m[b]\n",
     ),
     Code(
         "E303", "index of the left side missing",
-        "The right side does not carry an index of the left side.",
+        "The right side does not carry an index of the left side. The two sides of a relation to "
+        "solve carry the same.",
         "Multiply by `1[b]` to broadcast.",
         "op f(x[b,h]) -> y[b,h]\nm[b] = 1[h] * x[b,h]\ny[b,h] = m[b]\n",
     ),
@@ -222,21 +227,21 @@ ROWS = (
     ),
     Code(
         "E309", "bound index in use",
-        "`sum[h](…)` binds a letter that nothing around it uses.",
+        "A reduction such as `sum[h](…)` binds a letter that nothing around it uses.",
         "Bind another letter.",
         _HEAD + "y[b,h] = x[b,h] * sum[h](x[b,h])\n",
     ),
     Code(
         "E310", "bound index not carried",
-        "What is summed over an index carries it.",
+        "What a reduction runs over an index carries it.",
         "Multiply by `1[h]` to sum something constant.",
         "op f(x[b], w[h]) -> y[b]\ny[b] = sum[h](x[b]) * sum[k](w[k])\n",
     ),
     Code(
         "E311", "index without a size",
         "The size of every index is that of an input's axis; no component with such an axis "
-        "carries this one.",
-        "Let a component carry it, or tie it to another index by `delta`.",
+        "carries this one. Of the sizes of an axis `g*S+s`, all but one are known from elsewhere.",
+        "Let a component carry it, tie it to another by `delta`, or make its size a parameter.",
         _HEAD + "y[b,h] = x[b,h] * 1[k] * 1[k]\n",
     ),
     Code(
@@ -255,7 +260,8 @@ ROWS = (
     # 4xx: limits
     Code(
         "E401", "text too long",
-        "A file holds 64 KiB at most.",
+        "A file holds 64 KiB at most; a paper 1 MiB, its displays 128 KiB, one side of an equality "
+        "16 KiB.",
         "Split it into several files.",
         "# " + "x" * 65_536,
     ),
@@ -311,7 +317,7 @@ ROWS = (
     ),
     Code(
         "E410", "derivation too long",
-        "All steps of a derivation together hold 450 thousand nodes at most: 300 times what layer "
+        "All steps of a derivation together hold 200 thousand nodes at most: 150 times what layer "
         "norm takes.",
         "Name parts of the expression by equations of their own, or split the op.",
         "op f(x[b], z[b]) -> y[b]\ny[b] = "
@@ -321,26 +327,27 @@ ROWS = (
     # 5xx: kinds of tensors, conditions, statements
     Code(
         "E501", "kind of tensor",
-        "The one kind besides numbers is `int[c]`: integers that are values of the index `c`. "
-        "Only inputs can be of a kind.",
+        "The one kind besides numbers is `int[c]`, integers that are values of the index `c`, or "
+        "`int`, of which nothing is said. Only inputs are of a kind.",
         "Write `t[b]: int[c]` in the header, or leave the kind out.",
         "op f(x[c], t[b]: float[c]) -> y[b]\ny[b] = x[t[b]]\n",
     ),
     Code(
         "E502", "condition out of place",
-        "A comparison is the first argument of `where`, which takes it and two values.",
+        "A comparison is the first argument of `where`, which takes it and two values, and stands "
+        "nowhere else.",
         "Write `where(x[b,h] > 0, x[b,h], 0)`.",
         _HEAD + "y[b,h] = where(x[b,h], x[b,h], 0)\n",
     ),
     Code(
-        "E504", "solve",
-        "Implicit equations are not supported yet.",
-        "Pass the inverse as an input.",
-        "op f(x[i,k]) -> y[k,j]\nsolve y: delta[i,j] = x[i,k] * y[k,j]\n",
+        "E504", "relation that defines no tensor",
+        "`solve y: …` defines `y` by as many equations as `y` has components, each linear in it.",
+        "Write a relation like `A[i,k]*y[k] = b[i]`, over indices of the same sizes.",
+        "op f(A[i,k], b[i]) -> y[k]\nsolve y: A[i,k]*y[k]^2 = b[i]\n",
     ),
     Code(
         "E505", "index that is no integer",
-        "What stands as an index is a letter or a tensor of integers.",
+        "What stands as an index is a letter, arithmetic of integers, or a tensor of integers.",
         "Declare the tensor as `t[b]: int[c]` in the header.",
         "op f(x[b,c], t[b]) -> y[b]\ny[b] = x[b,t[b]]\n",
     ),
@@ -349,6 +356,12 @@ ROWS = (
         "A tensor of integers indexes or is compared; it is no value to compute with.",
         "Pass a tensor of numbers, or compare: `where(t[b] == c, 1, 0)`.",
         "op f(x[b,c], t[b]: int[c]) -> y[b]\ny[b] = x[b,t[b]] * t[b]\n",
+    ),
+    Code(
+        "E507", "relation without its unknown",
+        "`solve y: …` solves for `y`, which stands nowhere in the relation.",
+        "Write `solve y: A[i,k]*y[k] = b[i]`.",
+        "op f(A[i,k], b[i]) -> y[k]\nsolve y: A[i,k]*1[k] = b[i]\n",
     ),
     Code(
         "E508", "Jacobian in an op",
@@ -371,7 +384,8 @@ ROWS = (
     ),
     Code(
         "E603", "default not a number",
-        "A scalar parameter has a default, which is a number or a quotient of two.",
+        "A parameter has a default, which is a number or a quotient of two; a size that is a "
+        "parameter is a whole number from 1 on.",
         "Write `eps = 1e-5`.",
         "op f(x[b]; eps) -> y[b]\ny[b] = x[b] + eps\n",
     ),

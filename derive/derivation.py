@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _MOST_ROUNDS = 1000
 _FEW_ROUNDS = 4  # for an intermediate: enough to see what cancels
 _MOST_OPERATIONS = 120  # a closed form beyond this is none: gradients of intermediates stay named
-_MOST_WORK = 450_000  # nodes in all steps
+_MOST_WORK = 200_000  # nodes in all steps
 _MOST_NODES = 100 * _MOST_OPERATIONS  # an expression of so many has more operations than that
 _LETTERS = "pqrstuwijklmnzbcdefghaovxy"
 

@@ -16,6 +16,7 @@ from derive.calculus.jacobian import jacobian
 from derive.derivation import Derivation, differentiate, total_gradient
 from derive.notation.nodes import Component, Contraction, Index, Labels, Tensor
 from derive.notation.op import Equation, Op, gradient
+from derive.notation.solution import Solution
 from derive.notation.text import component_text, equation_text
 from derive.rewrite import Chain, keeping_shape
 from derive.simplify.identities import Identities
@@ -61,7 +62,20 @@ def _tangent(component: Component) -> Component:
 
 def _tangent_equation(op: Op, equation: Equation, identities: Identities) -> Equation:
     """t_dot_F = Σ over the tensors u of the equation, and their indices P, of ∂t_F/∂u_P u_dot_P."""
+    if isinstance(equation.expr, Solution):
+        return _tangent_of_relation(op, equation, identities)
     return Equation(_tangent(equation.target), pushed(op, equation, _tangent, identities), "")
+
+
+def _tangent_of_relation(op: Op, equation: Equation, identities: Identities) -> Equation:
+    """M y_dot = c_dot - M_dot y: the same relation, with the change of c - M y at fixed y."""
+    relation, target = equation.expr, equation.target
+    _, residual = relation.equation(target)
+    tensors = {c.tensor for c in residual.atoms(Component)} - {target.tensor}
+    used = sorted((t for t in tensors if not isinstance(t, Labels)), key=lambda t: t.rank)
+    change = Add(*(_pushed(residual, op.tensors[t.name], _tangent, identities) for t in used))
+    solved = Solution(relation.matrix, change, *relation.rows, *relation.columns)
+    return Equation(_tangent(target), solved, "")
 
 
 def pushed(
@@ -130,7 +144,10 @@ def _ranked(tensor: Tensor, name: str, rank: int) -> Tensor:
 def _names(op: Op, tensors: Iterable[Tensor]) -> dict[Tensor, str]:
     """The op's own names stay; ∂l/∂t becomes grad_t (grad2_t, …): dt will be its gradient here."""
     own = {c.tensor for c in op.tensors.values()}
-    names = {t: t.name for t in tensors if t in own or t.rank >= 0}
+    names = {t: t.name for t in tensors if t in own}
+    for tensor in (t for t in tensors if t.rank >= 0 and t not in names):
+        tries = (tensor.name + "_" * k for k in count(0))  # a tangent is called as it is, if it can
+        names[tensor] = next(n for n in tries if n not in names.values())
     for tensor in (t for t in tensors if t not in names):
         stem = tensor.name.removeprefix("d")
         tries = (f"grad{k if k > 1 else ''}_{stem}" for k in count(1))

@@ -50,7 +50,8 @@ from derive.simplify.zero import is_plainly_zero, is_zero_by_laws
 _DIGITS = 40
 _CLOSE = mpmath.mpf(10) ** -25
 _MOST_DERIVED = 200_000  # nodes of the statement once gradients are put in
-_MOST_WORK = 80_000  # steps of one attempt at a proof
+_MOST_WORK = 200_000  # steps of a plain attempt at a proof
+_MOST_BY_LAWS = 100_000  # steps of one by all laws, which take longer
 _MOST_NUMBERS = 200_000  # nodes that are evaluated, looking for a point that refutes
 _FEW = 3  # integers of no said range are below this
 _LENGTHS = ((2, 3, 4, 2), (3, 2, 5, 4), (4, 5, 3, 2))  # of the indices, in the samples
@@ -131,10 +132,10 @@ class Undecided:
         return False
 
     def __str__(self) -> str:
-        return (
-            f"not proved: {self.statement.text}\n"
-            f"  it holds to 25 digits at {self.samples} random points, but no proof was found"
-        )
+        found = f"it holds to 25 digits at {self.samples} random points, but no proof was found"
+        if not self.samples:
+            found = "it is too long to be decided: no proof was found, and no point was tried"
+        return f"not proved: {self.statement.text}\n  {found}"
 
     def latex(self) -> str:
         """What is known."""
@@ -181,7 +182,7 @@ class _Prover:
     def _attempt(self, thorough: bool) -> Proof | None:
         start = ("", self.statement.lhs - self.statement.rhs)
         try:
-            with bounded(_MOST_WORK):
+            with bounded(_MOST_BY_LAWS if thorough else _MOST_WORK):
                 steps = list(self._levels(thorough))
                 if steps[-1][1] != 0:
                     return None
@@ -339,13 +340,18 @@ class _Remembering(Evaluator):
 
     def __init__(self, *known: Any) -> None:
         super().__init__(*known)
-        self.sums: dict[tuple[Expr, tuple[int, ...]], Any] = {}
+        self.free: dict[int, list[Index]] = {}  # by the identity of a sum: to compare takes long
+        self.sums: dict[tuple[int, tuple[int, ...]], Any] = {}
+        self.kept: list[Expr] = []
 
     def value(self, expr: Expr, at: Mapping[Index, int]) -> Any:
         spend(1)
         if not isinstance(expr, Bound):
             return super().value(expr, at)
-        key = (expr, tuple(at[i] for i in free_indices(expr)))
+        if id(expr) not in self.free:
+            self.free[id(expr)] = free_indices(expr)
+            self.kept.append(expr)
+        key = (id(expr), tuple(at[i] for i in self.free[id(expr)]))
         if key not in self.sums:
             self.sums[key] = super().value(expr, at)
         return self.sums[key]

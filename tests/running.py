@@ -13,6 +13,7 @@ from torch import Tensor
 from derive.emit.module import build
 from derive.notation.nodes import Component
 from derive.notation.op import Op
+from derive.notation.reader import read_ops
 from derive.plan.roles import roles
 from derive.verify.sample import error
 from tests.samples import named
@@ -74,6 +75,12 @@ def run(
         allow_unused=True, materialize_grads=True,
     )  # fmt: skip
     return tuple(o.detach() for o in outputs), grads
+
+
+def made(text: str) -> Callable[..., Any]:
+    """The torch function of the op that a text defines."""
+    (op,) = read_ops(text)
+    return getattr(build(op, backend="torch"), op.name)
 
 
 def agree(got: Sequence[Tensor], want: Sequence[Tensor], close: float = EXACT) -> None:

@@ -46,18 +46,54 @@ class Interface:
     cotangents: str
     context_call: tuple[str, ...]
     casts: bool
+    traced: Traced
+
+
+@dataclass(frozen=True)
+class Traced:
+    """The parts of the Function that compilers trace."""
+
+    pick: str
+    setup: tuple[str, ...]
+    cotangents: str
+    backward: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What a double backward needs besides what the backward pass is given."""
+
+    inputs: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
 
 
 class Plumbing:
     """Builds the interface of one program."""
 
-    def __init__(self, program: Program, derivation: Derivation, *, kernels: bool = False) -> None:
+    def __init__(
+        self,
+        program: Program,
+        derivation: Derivation,
+        *,
+        kernels: bool = False,
+        rows: Size | None = None,
+    ) -> None:
+        """`rows`: the size that stands for any number of leading axes, if roles do not tell."""
         self.program, self.derivation, self.op = program, derivation, program.op
         self.name = Namer(program)
         self.lead, self.work, self.needs = self.name("lead"), self.name("work"), self.name("needs")
         self.leading = program.roles.leading
+        self.rows = rows
+        if rows is not None:
+            found = (i for c in program.op.inputs for i in c.indices[:1] if i.size == rows)
+            self.leading = next(found, None)
         self.kernels = kernels  # kernels cast what they load, and want it contiguous
         self.casts = program.roles.kind != PRODUCT
+
+    @property
+    def function(self) -> str:
+        """The name of the autograd.Function."""
+        return class_name(self.op.name)
 
     @property
     def helper_names(self) -> dict[str, str]:
@@ -118,6 +154,8 @@ class Plumbing:
         """Does the tensor begin with the letter that stands for any number of axes?"""
         if self.leading is None or not component.indices:
             return False
+        if self.rows is not None:
+            return component.indices[0].size == self.rows
         return component.indices[0].size == self.leading.size and self._leads(component)
 
     def _leads(self, component: Component) -> bool:
@@ -238,7 +276,8 @@ class Plumbing:
 
     # -- the whole ------------------------------------------------------------------------------
 
-    def build(self) -> Interface:
+    def build(self, extras: Extras, *, second: bool, tangent: bool) -> Interface:
+        """`extras`: what is saved besides, for a double backward and a tangent if there are any."""
         op = self.op
         defaults = [f"{s.symbol.name}: float = {s.text}" for s in op.parameters]
         defaults += [f"{e.size.name}: int = {e.default}" for e in op.extents]
@@ -246,7 +285,7 @@ class Plumbing:
         results = "Tensor" if len(op.outputs) == 1 else "tuple[Tensor, ...]"
         return Interface(
             op=op.name,
-            function=class_name(op.name),
+            function=self.function,
             docstring=self._docstring(),
             signature=bracketed(f"def {op.name}(", header, f") -> {results}:", 0),
             doc=f"{self.documented(op.outputs)} from {self.documented(op.inputs)}; differentiable.",
@@ -258,18 +297,19 @@ class Plumbing:
             prepare_forward=tuple(self.prepare(op.inputs, check=True)),
             forward_call=self._forward_call(),
             forward_returns=self._forward_returns(),
-            backward_signature=self._backward_signature(),
+            backward_signature=self.backward_signature(f"{op.name}_backward"),
             backward_doc=f"The gradients of {self.documented(op.inputs)}; None for one not needed.",
             prepare_backward=tuple(self.prepare(self.given, check=False)),
-            backward_call=self._backward_call(),
-            backward_returns=self._backward_returns(),
+            backward_call=self.backward_call("_backward"),
+            backward_returns=self.backward_returns(),
             arguments=", ".join([*self.inputs, *self.scalars, *self.extents]),
             unpack_forward=self._unpack_forward(),
             forward_results=", ".join([*self.outputs, *self.kept_names]),
-            setup=tuple(self._setup()),
+            setup=tuple(self._setup(extras, tangent)),
             cotangents=", ".join([*self.cotangents, *(["*_"] if self.kept else [])]),
-            context_call=self._context_call(),
+            context_call=self._context_call(extras, second),
             casts=self.casts,
+            traced=self._traced(),
         )
 
     @property
@@ -291,17 +331,18 @@ class Plumbing:
         arguments = [*(self.flat(c, cast=True) for c in self.op.inputs), *self.scalars]
         return bracketed(f"{results} = _forward(", arguments, ")", 4)
 
-    def _backward_signature(self) -> str:
+    def backward_signature(self, name: str, *, optional: bool = False) -> str:
+        """`optional`: a cotangent may be None."""
+        kind = "Tensor | None" if optional else "Tensor"
         sizes = [f"{s.name}: int" for s in self.program.saved_sizes]
         scalars = [f"{s.name}: float" for s in self.program.saved_scalars]
-        tensors = [f"{n}: Tensor" for n in [*self.cotangents, *self.saved_inputs, *self.kept_names]]
+        tensors = [f"{n}: {kind}" for n in self.cotangents]
+        tensors += [f"{n}: Tensor" for n in [*self.saved_inputs, *self.kept_names]]
         needs = f"{self.needs}: Sequence[bool] = ({comma(['True'] * len(self.inputs))})"
         items = [*tensors, *sizes, *scalars, "*", needs]
-        return bracketed(
-            f"def {self.op.name}_backward(", items, ") -> tuple[Tensor | None, ...]:", 0
-        )
+        return bracketed(f"def {name}(", items, ") -> tuple[Tensor | None, ...]:", 0)
 
-    def _backward_call(self) -> str:
+    def backward_call(self, inner: str) -> str:
         grads = unpacked([c.tensor.name for c in self.program.gradients])
         arguments = [
             *(self.flat(c, cast=True) for c in self.given),
@@ -309,36 +350,75 @@ class Plumbing:
             *self.numbers,
             self.needs,
         ]
-        return bracketed(f"{grads} = _backward(", arguments, ")", 4)
+        return bracketed(f"{grads} = {inner}(", arguments, ")", 4)
 
     def _unpack_forward(self) -> str:
         blanks = ["_"] * len(self.saved_inputs), ["_"] * len(self.numbers)
         return unpacked([*self.outputs, *blanks[0], *self.kept_names, *blanks[1]])
 
-    def _setup(self) -> list[str]:
-        used = {*self.saved_inputs, *(n.split(".")[0] for n in self._numbers_from_inputs())}
+    def _setup(self, extras: Extras, tangent: bool) -> list[str]:
+        numbers = [*self._numbers_from_inputs(), *map(self._number_from_inputs, extras.numbers)]
+        used = {*self.saved_inputs, *extras.inputs, *(n.split(".")[0] for n in numbers)}
         names = [n if n in used else "_" for n in [*self.inputs, *self.scalars, *self.extents]]
-        saved = [*self.saved_inputs, *self.kept_names]
+        saved = [*self.saved_inputs, *self.kept_names, *extras.inputs]
         lines = [f"{unpacked(names)} = inputs"] if used else []
         if self.kept:
             lines.append(f"{unpacked([*('_' for _ in self.outputs), *self.kept_names])} = output")
             lines.append(f"ctx.mark_non_differentiable({', '.join(self.kept_names)})")
         lines.append(f"ctx.save_for_backward({', '.join(saved)})")
-        if self.numbers:
-            lines.append(f"ctx.numbers = ({comma(self._numbers_from_inputs())})")
+        if tangent:
+            lines.append(f"ctx.save_for_forward({', '.join(saved)})")
+        if numbers:
+            lines.append(f"ctx.numbers = ({comma(numbers)})")
         return lines
 
-    def _context_call(self) -> tuple[str, ...]:
+    def _number_from_inputs(self, name: str) -> str:
+        """A parameter, or a size by the input that shows it."""
+        if name in [*self.scalars, *self.extents]:
+            return name
+        return self._size_from_inputs(self.op.sizes[name])
+
+    def _context_call(self, extras: Extras, second: bool) -> tuple[str, ...]:
         """The last lines of the Function's backward: a scalar has no gradient."""
-        numbers = ["*ctx.numbers"] if self.numbers else []
-        needs = f"{self.needs}=ctx.needs_input_grad[:{len(self.inputs)}]"
-        items = [*self.cotangents, "*ctx.saved_tensors", *numbers, needs]
+        numbers = ["*ctx.numbers"] if self.numbers or extras.numbers else []
+        needs = f"ctx.needs_input_grad[:{len(self.inputs)}]"
+        items = [*self.cotangents, "*ctx.saved_tensors", *numbers]
+        if not second:
+            tensors = len(self.saved_inputs) + len(self.kept)
+            saved = f"*ctx.saved_tensors[:{tensors}]" if extras.inputs else "*ctx.saved_tensors"
+            some = f"*ctx.numbers[:{len(self.numbers)}]" if extras.numbers else "*ctx.numbers"
+            items = [*self.cotangents, saved, *([some] if self.numbers else [])]
+            backward, items = f"{self.op.name}_backward(", [*items, f"{self.needs}={needs}"]
+        else:
+            backward, items = f"{self.function}Backward.apply(", [*items, f"*{needs}"]
         numbers_in = [*self.scalars, *self.extents]
         if not numbers_in:
-            return (bracketed(f"return {self.op.name}_backward(", items, ")", 8),)
+            return (bracketed(f"return {backward}", items, ")", 8),)
         nones = ", ".join("None" for _ in numbers_in)
-        call = bracketed(f"grads = {self.op.name}_backward(", items, ")", 8)
+        call = bracketed(f"grads = {backward}", items, ")", 8)
         return call, f"return *grads, {nones}"
+
+    def _traced(self) -> Traced:
+        """The Function for compilers saves inputs and computes all else again."""
+        outputs, inputs = len(self.outputs), len(self.inputs)
+        numbers = ["*ctx.numbers"] if self.scalars or self.extents else []
+        recomputed = f"{self.op.name}_forward({', '.join(['*ctx.saved_tensors', *numbers])})"
+        names = [*self.inputs, *self.scalars, *self.extents]
+        setup = [f"{unpacked(names)} = inputs", f"ctx.save_for_backward({', '.join(self.inputs)})"]
+        if numbers:
+            setup.append(f"ctx.numbers = ({comma([*self.scalars, *self.extents])})")
+        needs = f"{self.needs}=ctx.needs_input_grad[:{inputs}]"
+        call = bracketed(f"{self.op.name}_backward(", [*self.cotangents, "*saved", needs], ")", 8)
+        nones = "".join(", None" for _ in [*self.scalars, *self.extents])
+        return Traced(
+            pick="[0]" if outputs == 1 else f"[:{outputs}]",
+            setup=tuple(setup),
+            cotangents=", ".join(self.cotangents),
+            backward=(
+                f"saved = {recomputed}[{outputs}:]",
+                f"return {'*' if nones else ''}{call}{nones}",
+            ),
+        )
 
     @property
     def kept_names(self) -> list[str]:
@@ -360,7 +440,7 @@ class Plumbing:
         items = [*public, *self.saved_inputs, *self.kept_names, *self.numbers]
         return bracketed("return (", items if len(items) > 1 else [f"{items[0]},"], ")", 4)
 
-    def _backward_returns(self) -> str:
+    def backward_returns(self) -> str:
         items = []
         gradients = dict(zip(self.op.differentiable, self.program.gradients, strict=True))
         for declared in self.op.inputs:

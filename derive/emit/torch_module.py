@@ -44,19 +44,25 @@ def torch_module(op: Op, derivation: Derivation) -> str:
 
 
 class TorchModule:
-    def __init__(self, program: Program, derivation: Derivation) -> None:
-        self.program = program
-        self.plumbing = Plumbing(program, derivation)
+    def __init__(
+        self, program: Program, derivation: Derivation, plumbing: Plumbing | None = None
+    ) -> None:
+        self.program, self.derivation = program, derivation
+        self.plumbing = plumbing or Plumbing(program, derivation)
 
     def render(self) -> str:
+        from derive.emit.modes import Modes
+
+        more = Modes(self.plumbing, self.derivation)
         return render(
             TEMPLATE,
-            io=self.plumbing.build(),
+            io=self.plumbing.build(more.extras, **more.offered),
+            **more.build(),
             forward=self.forward(),
             backward=self.backward(),
         )
 
-    def forward(self) -> Function:
+    def forward(self, name: str = "_forward") -> Function:
         p, names = self.program, self.plumbing
         out = [*names.outputs, *names.kept]
         doc = f"{documented(p.op.inputs)} -> {documented((*p.op.outputs, *p.kept))}"
@@ -66,14 +72,14 @@ class TorchModule:
         ]
         parameters = [f"{n}: Tensor" for n in names.inputs] + [f"{n}: float" for n in names.scalars]
         return Function(
-            bracketed("def _forward(", parameters, f") -> {_tuple_type(len(out))}:", 0),
+            bracketed(f"def {name}(", parameters, f") -> {_tuple_type(len(out))}:", 0),
             doc,
             self._sizes(p.forward, p.op.inputs),
             (Block("", tuple(self._lines(p.forward, p.op.inputs, 4))),),
             unpacked(copies),
         )
 
-    def backward(self) -> Function:
+    def backward(self, name: str = "_backward") -> Function:
         p, names = self.program, self.plumbing
         given = (*p.cotangents, *p.saved)
         parameters = [f"{c.tensor.name}: Tensor" for c in given]
@@ -84,7 +90,7 @@ class TorchModule:
         shown = documented(tuple(gradients_as_declared(p)))
         return Function(
             bracketed(
-                "def _backward(",
+                f"def {name}(",
                 [*parameters, f"{names.needs}: Sequence[bool]"],
                 ") -> tuple[Tensor | None, ...]:",
                 0,

@@ -17,6 +17,7 @@ from derive.derivation import Derivation
 from derive.emit.environment import render
 from derive.emit.interface import Plumbing, place_of
 from derive.emit.kernel import KernelWriter, partials
+from derive.emit.modes import Modes
 from derive.emit.scalar import Code
 from derive.emit.source import Line, assign, bracketed, comma, unpacked
 from derive.emit.torch_module import TorchModule, documented, gradients_as_declared
@@ -72,7 +73,7 @@ class TritonModule:
     """Fills the template for one program."""
 
     def __init__(self, program: Program, derivation: Derivation) -> None:
-        self.program = program
+        self.program, self.derivation = program, derivation
         self.io = Plumbing(program, derivation, kernels=True)
         self.name = self.io.name
         self.forward_work = Schedule(program, program.forward)
@@ -91,9 +92,11 @@ class TritonModule:
             "forward": self._forward(forward),
             "backward": self._backward(backward),
         }
+        more = Modes(io, self.derivation)
         return render(
             ROW_TEMPLATE,
-            io=io.build(),
+            io=io.build(more.extras, **more.offered),
+            **more.build(),
             names=io.helper_names,
             helpers=helpers_in(repr(parts)),
             column=self.forward_work.column.name,

@@ -77,6 +77,9 @@ class Source:
         return self.path.lower().endswith(TEX)
 
 
+MOST_CHARACTERS = 131_072  # of all displays of a text
+
+
 @dataclass(frozen=True)
 class Display:
     """The content of a display equation; `environment` is empty for `$$` and `\\[`."""
@@ -88,7 +91,7 @@ class Display:
 
 def displays(source: Source, report: Report) -> Iterator[Display]:
     """The displays of a text in order; one that never ends is refused, and is the last."""
-    text, at = source.text, 0
+    text, at, left = source.text, 0, MOST_CHARACTERS
     pattern = _IN_TEX if source.is_tex else _IN_MARKDOWN
     while match := pattern.search(text, at):
         at, opened = match.end(), match[0]
@@ -96,6 +99,11 @@ def displays(source: Source, report: Report) -> Iterator[Display]:
             closed = _closes(opened).search(text, at)
             if closed is None:
                 _refuse_open(opened, source.span(match.start(), at), report)
+                return
+            left -= closed.start() - at
+            if left < 0:
+                place = source.span(match.start(), at)
+                report.add("E401", place, "displays of more than 128 KiB in all", "split the text")
                 return
             yield Display(at, closed.start(), opened.removeprefix("\\begin{").strip("}*$\\["))
             at = closed.end()

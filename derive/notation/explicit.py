@@ -218,9 +218,9 @@ class _Writer:
             if not isinstance(factor, Contraction):
                 factors += [factor] if factor != 1 else []
                 continue
-            body, opened = factor.open()
-            named = [self._letter(d, taken) for d in opened]
-            inner, more = self._flatten(rename(body, dict(zip(opened, named, strict=True))), taken)
+            named = [self._letter(d, taken) for d in factor.dummies]
+            body = rename(factor.body, dict(zip(factor.dummies, named, strict=True)))
+            inner, more = self._flatten(body, taken)
             factors += inner
             dummies += named + more
         return factors, dummies

@@ -19,7 +19,7 @@ _DUMMIES = 16  # so many to be named take about as long as all else that is done
 
 def parts_of(expr: Expr, kind: type[P]) -> frozenset[P]:
     """The subexpressions of a kind, as `atoms` gives them."""
-    return cast("frozenset[P]", _parts(expr, kind))
+    return cast("frozenset[P]", _parts(expr, cast(Any, kind)))
 
 
 @lru_cache(maxsize=_MOST)

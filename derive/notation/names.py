@@ -74,7 +74,8 @@ def op_fault(name: str) -> tuple[str, str, str] | None:
 
 def function_fault(name: str, op: str) -> tuple[str, str, str] | None:
     """Why a name may not stand inside an op: it, or its gradient's, is a function of the module."""
-    functions = (f"{op}_forward", f"{op}_backward")
+    ends = ("forward", "backward", "double_backward", "jvp", "backward_jvp")
+    functions = tuple(f"{op}_{end}" for end in ends)
     for used in (name, f"d{name}"):
         if used in functions:
             whose = "" if used == name else f", the gradient of `{name}`,"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, cached_property
 
 from derive.notation.functions import FUNCTIONS, WORDS
 from derive.notation.latex import GREEK
@@ -61,9 +61,13 @@ class Names:
 
     def arity(self, name: str) -> int | None:
         """How many indices a tensor, or the gradient of one, has."""
+        return self._arities.get(name)
+
+    @cached_property
+    def _arities(self) -> dict[str, int]:
         whole = {c.tensor.name: len(c.indices) for c in self.totals.values()}
         gradients = {f"d{tensor}": count for tensor, count in self.tensors.items()}
-        return (gradients | whole | self.tensors).get(name)
+        return gradients | whole | self.tensors
 
     def meant(self, spellings: Iterable[str]) -> list[str]:
         """The names of the op that any of these could mean."""
@@ -72,6 +76,8 @@ class Names:
 
     def readings(self, runs: tuple[str, ...], count: int | None) -> list[tuple[str, ...]]:
         """Up to two ways to read runs of letters as indices, `count` of them if that is known."""
+        if not runs:
+            return [] if count else [()]
         if sum(map(len, runs)) > MOST_LETTERS:
             return []
 

@@ -15,6 +15,7 @@ from derive.notation.lines import Line
 from derive.notation.spelling import MACROS, Names, function
 from derive.notation.tex_grow import TexGrower
 
+MOST_CHARACTERS = 16_384  # of one side: each may be a name of its own
 _ARGUMENT = {"LBRACE", "LSQB"}
 
 
@@ -34,6 +35,9 @@ def _lark() -> Lark:
 def parse_tex(line: Line, names: Names, report: Report) -> t.Node | None:
     """The tree of one side, or None if it is refused."""
     before = len(report.found)
+    if len(line.code) - line.span.column >= MOST_CHARACTERS:
+        report.add("E401", line.span, "a side of more than 16 KiB", "name parts of it")
+        return None
     node: t.Node | None = None
     try:
         node = TexGrower(line, report, names).grow(_lark().parse(line.code))

@@ -43,10 +43,11 @@ def merged(factors: list[Expr]) -> list[Expr]:
 def _paired(length: Lengths, expr: Expr) -> Expr | None:
     if not isinstance(expr, Contraction):
         return None
-    body, dummies = _flattened(*expr.open())
+    opened = expr.open()
+    body, dummies = _flattened(*opened)
     factors = merged(list(Mul.make_args(body)))
     if len(factors) < 3:
-        return None
+        return None if body == opened[0] else Contraction(Mul(*factors), *dummies)
     for places in _path(factors, dummies, length)[:-1]:
         chosen = [factors[k] for k in places]
         factors = [f for k, f in enumerate(factors) if k not in places]

@@ -94,15 +94,28 @@ class Program:
         return done
 
 
-def plan(op: Op, derivation: Derivation, *, shared: bool = True) -> Program:
-    """Take all decisions; `shared` products are computed once (a compiler does that by itself)."""
+def plan(
+    op: Op, derivation: Derivation, *, shared: bool = True, recomputed: bool = False
+) -> Program:
+    """Take all decisions; `shared` products are computed once (a compiler does that by itself).
+
+    `recomputed`: nothing but inputs is saved.
+    """
     with keeping_shape():
-        return _Planner(op, derivation).run(shared)
+        return _Planner(op, derivation, recomputed).run(shared)
+
+
+def plan_forward(op: Op) -> Program:
+    """The forward pass alone: nothing is saved, nothing goes back."""
+    with keeping_shape():
+        return _Planner(op, None).run_forward()
 
 
 class _Planner:
-    def __init__(self, op: Op, derivation: Derivation) -> None:
-        self.op, self.derivation = op, derivation
+    def __init__(self, op: Op, derivation: Derivation | None, recomputed: bool = False) -> None:
+        self.op, self.stages, self.recomputed = op, {}, recomputed
+        if derivation is not None:
+            self.stages = derivation.stage
         self.identities = Identities(op)
         self.letters = op.letters
         self.inputs = {c.tensor for c in op.inputs}
@@ -118,7 +131,7 @@ class _Planner:
 
     def run(self, shared: bool) -> Program:
         forward = [s for e in self.op.equations for s in self._equation(e)]
-        chain = [s for stage in self.derivation.stages for s in self._gradient(stage.name)]
+        chain = [s for name in self.stages for s in self._gradient(name)]
         results = tuple(total_gradient(self.op, c) for c in self.op.differentiable)
         chain = _live(chain, {r.tensor for r in results})
         chain = self._shared(chain) if shared else chain
@@ -127,7 +140,7 @@ class _Planner:
         if shared:
             backward = tuple(share_calls(backward, self._named_call))
         given = {c.tensor for c in self.op.outputs}
-        outputs = [c for c in self.op.outputs if c.tensor in given]
+        outputs = [c for c in self.op.outputs if c.tensor in given and not self.recomputed]
         public = [*(c for c in saved if c.tensor in self.inputs), *outputs]
         sizes = _missing_sizes(backward, (*saved, *outputs)) | self._hidden_sizes(public)
         scalars = _scalars(backward)
@@ -140,6 +153,25 @@ class _Planner:
             tuple(sorted(sizes, key=lambda s: s.rank)),
             tuple(p.symbol for p in self.op.parameters if p.symbol in scalars),
             results,
+        )
+
+    def run_forward(self) -> Program:
+        """The statements of the equations, and the sizes and parameters that they need."""
+        forward = [s for e in self.op.equations for s in self._equation(e)]
+        forward = share_calls(_live(forward, {c.tensor for c in self.op.outputs}), self._named_call)
+        used = {c.tensor for s in forward for c in s.uses}
+        given = [c for c in self.op.inputs if c.tensor in used]
+        sizes = _missing_sizes(forward, given) | self._hidden_sizes(given)
+        scalars = _scalars(forward)
+        return Program(
+            self.op,
+            roles(self.op),
+            tuple(forward),
+            (),
+            (),
+            tuple(sorted(sizes, key=lambda s: s.rank)),
+            tuple(p.symbol for p in self.op.parameters if p.symbol in scalars),
+            (),
         )
 
     def _hidden_sizes(self, public: Iterable[Component]) -> set[Size]:
@@ -226,6 +258,7 @@ class _Planner:
             f"{zero} = 0 exactly: what the sum comes out as is rounding error, and is taken off",
         )
         yield off
+        self.again[raw.tensor] = Statement(raw, plain.expr, plain.note)
         again = Add(plain.expr, -mean)
         self.again[target.tensor] = Statement(target, again, f"{plain.note}, re-centred")
         self.again[mean.tensor] = off
@@ -234,7 +267,7 @@ class _Planner:
     # -- backward ----------------------------------------------------------------------------
 
     def _gradient(self, name: str) -> Iterator[Statement]:
-        stage = self.derivation.stage[name]
+        stage = self.stages[name]
         if isinstance(stage.computed, Solution):
             target = total_gradient(self.op, stage.component)
             note = equation_text(target, stage.computed, self.letters)
@@ -311,6 +344,8 @@ class _Planner:
 
     def _costs_a_sum(self, statement: Statement) -> bool:
         """Does it hold a sum, or is it smaller than the inputs and made from one that does?"""
+        if self.recomputed:
+            return False
         if statement.expr.atoms(Bound, Solution):
             return True
         if len(statement.target.indices) >= max(len(c.indices) for c in self.op.inputs):

@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import torch
 from torch import Tensor
-from torch.autograd.gradcheck import GradcheckError, gradcheck
+from torch.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 
 from derive.derivation import Derivation, differentiate
 from derive.emit.module import build
@@ -46,6 +46,7 @@ from derive.verify.visible import answers, caught, visible
 
 EXACT = 1e-10
 DIFFERENCES = 1e-7  # finite differences lose half of the digits
+TWICE = 1e-5  # what is differentiated by differences has larger values
 COMPLEX = 1e-12  # a complex step cancels nothing
 ROUNDINGS = 4  # how many units of rounding a result may be off, beside what its condition explains
 SPREAD = 8  # how much worse than random roundings of every operation it may be
@@ -87,6 +88,8 @@ def _applies(name: str, op: Op, module: ModuleType) -> bool:
         return roles(op).leading is not None
     if name == "its own relations":
         return bool(related(_derivation(op)))
+    if name == "gradgradcheck":
+        return hasattr(module, f"{op.name}_double_backward")
     if name == "far from zero":
         return bool(re_centred(op))
     return "in tiles" not in name or hasattr(module, "_TILE")
@@ -257,6 +260,20 @@ def _gradcheck(op: Op, module: ModuleType, sample: Sample) -> Verdict:
     return 0.0, DIFFERENCES, ""
 
 
+def _gradgradcheck(op: Op, module: ModuleType, sample: Sample) -> Verdict:
+    """The same for the double backward, by finite differences of the backward pass."""
+    small = draw(op, SMALL, seed=1).on(device_for(module))
+    function = partial(_generated(op, module), **sample.scalars)
+    inputs = tuple(map(fresh, small.inputs))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            gradgradcheck(function, inputs, eps=1e-5, atol=1e-7, rtol=TWICE)
+    except GradcheckError as failure:
+        return math.inf, TWICE, str(failure).splitlines()[0]
+    return 0.0, TWICE, ""
+
+
 def _own_relations(op: Op, module: ModuleType, sample: Sample) -> Verdict:
     """What the symmetries of the op say about its gradients, with no reference at all."""
     derivation = _derivation(op)
@@ -290,6 +307,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("leading axes", _leading_axes),
     ("no rows", _no_rows),
     ("gradcheck", _gradcheck),
+    ("gradgradcheck", _gradgradcheck),
 )
 COMPARING = {  # checks that hold every result against the truth
     "fp64 against autograd",

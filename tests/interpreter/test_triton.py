@@ -29,6 +29,7 @@ from derive.notation.op import Op
 from derive.plan.roles import roles
 from derive.verify.reference import composed
 from derive.verify.sample import Sample, draw, error
+from tests.running import leaves_of, real
 from tests.samples import every_op, name_of, named
 
 torch.set_num_threads(1)
@@ -94,11 +95,11 @@ def listed(outputs: Any) -> tuple[Tensor, ...]:
 
 def run(call: Callable[..., Any], sample: Sample) -> tuple[Tensor, ...]:
     """Outputs, then gradients; zero for an input without influence."""
-    leaves = [t.detach().clone().requires_grad_() for t in sample.inputs]
+    leaves = leaves_of(sample.inputs)
     outputs = listed(call(*leaves))
     known = [(o, c) for o, c in zip(outputs, sample.cotangents, strict=True) if o.requires_grad]
     grads = torch.autograd.grad(
-        [o for o, _ in known], leaves, [c for _, c in known],
+        [o for o, _ in known], real(leaves), [c for _, c in known],
         allow_unused=True, materialize_grads=True,
     )  # fmt: skip
     return (*(o.detach() for o in outputs), *grads)
@@ -133,7 +134,9 @@ def test_lower_precision(op: Op, dtype: torch.dtype) -> None:
     want = truth(op, sample)
     plain = run(composed(op), sample.to(torch.float32))
     got = run(function(op.name), sample)
-    for g, p, w, t in zip(got, plain, want, (*sample.cotangents, *sample.inputs), strict=True):
+    for g, p, w, t in zip(
+        got, plain, want, (*sample.cotangents, *real(sample.inputs)), strict=True
+    ):
         assert g.dtype is t.dtype
         assert error(g, w) <= max(CLOSE[dtype], 2 * error(p, w))
 
@@ -221,7 +224,7 @@ def test_no_rows(op: Op) -> None:
         tuple(t[:0] for t in sample.cotangents),
     )
     got = run(function(op.name), empty)
-    for g, t in zip(got, (*empty.cotangents, *empty.inputs), strict=True):
+    for g, t in zip(got, (*empty.cotangents, *real(empty.inputs)), strict=True):
         assert g.shape == t.shape
         assert not g.any()
 

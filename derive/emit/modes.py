@@ -1,0 +1,49 @@
+"""What a generated file offers besides the two passes: double backward and forward mode."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from derive.derivation import Derivation
+from derive.emit.interface import Extras, Plumbing
+from derive.emit.second import SecondModule
+from derive.emit.tangent import TangentModule, joined
+from derive.errors import DeriveError
+
+
+class Modes:
+    """The further modes of one program; one whose derivation would take too long is left out."""
+
+    def __init__(self, first: Plumbing, derivation: Derivation) -> None:
+        self.second, self.tangent = _second(first, derivation), _tangent(first, derivation)
+
+    @property
+    def extras(self) -> Extras:
+        """What is saved for them besides what the backward pass needs."""
+        return joined([m.extras for m in (self.second, self.tangent) if m is not None])
+
+    @property
+    def offered(self) -> dict[str, bool]:
+        return {"second": self.second is not None, "tangent": self.tangent is not None}
+
+    def build(self) -> dict[str, Any]:
+        """Strings for the template."""
+        extras = self.extras
+        return {
+            "second": self.second and self.second.build(extras),
+            "tangent": self.tangent and self.tangent.build(extras),
+        }
+
+
+def _second(first: Plumbing, derivation: Derivation) -> SecondModule | None:
+    try:
+        return SecondModule(first, derivation)
+    except DeriveError:
+        return None
+
+
+def _tangent(first: Plumbing, derivation: Derivation) -> TangentModule | None:
+    try:
+        return TangentModule(first, derivation)
+    except DeriveError:
+        return None

@@ -1,0 +1,185 @@
+"""The double backward in a generated file: derived like everything else, from the backward pass.
+
+The backward pass is an op: inputs and cotangents to gradients. Its own gradient is a function of
+these inputs alone. Statistics that the forward pass saved are computed again, since to hold them
+fixed would lose what depends on them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from derive.derivation import Derivation, differentiate
+from derive.emit.interface import Extras, Plumbing
+from derive.emit.source import bracketed, unpacked
+from derive.emit.tangent import Tangent, TangentModule
+from derive.emit.torch_module import Function, TorchModule
+from derive.higher import backward
+from derive.notation.nodes import Labels
+from derive.notation.op import gradient
+from derive.plan.program import plan
+from derive.plan.roles import roles
+
+
+@dataclass(frozen=True)
+class Second:
+    """Strings for the template: the formulas, the function around them, the autograd.Function."""
+
+    function: str  # the name of the autograd.Function of the backward pass
+    inner: Function
+    signature: str
+    doc: str
+    prepare: tuple[str, ...]
+    call: str
+    returns: str
+    arguments: str
+    first: str  # the call of the backward pass itself
+    setup: tuple[str, ...]
+    cotangents: str
+    context_call: tuple[str, ...]
+    tangent: Tangent  # of the backward pass
+    dots: str
+    jvp: tuple[str, ...]
+
+
+class SecondModule:
+    """The double backward of one program."""
+
+    def __init__(self, first: Plumbing, derivation: Derivation) -> None:
+        self.first, self.more = first, Extras()
+        op = backward(first.op, derivation)
+        found = differentiate(op)
+        self.program = plan(op, found, recomputed=True)
+        rows = roles(first.op).leading
+        self.io = Plumbing(self.program, found, rows=rows.size if rows else None)
+        self.module = TorchModule(self.program, found, self.io)
+        self.tangent = TangentModule(self.io, found, "backward_")
+        pairs = zip(op.inputs[len(first.op.inputs) :], first.op.outputs, strict=True)
+        self.given = {grad.tensor.name: gradient(y).tensor.name for grad, y in pairs}
+
+    @property
+    def saved(self) -> list[str]:
+        """What the backward pass as a function saves, in the names of its own op."""
+        return [*self.io.saved_inputs, *self.tangent.extras.inputs]
+
+    @property
+    def numbers(self) -> list[str]:
+        return [*self.io.numbers, *self.tangent.extras.numbers]
+
+    @property
+    def extras(self) -> Extras:
+        own = {*self.first.saved_inputs, *self.given}
+        inputs = tuple(n for n in self.saved if n not in own)
+        return Extras(inputs, tuple(n for n in self.numbers if n not in self.first.numbers))
+
+    def build(self, extras: Extras) -> Second:
+        """`extras`: all that is saved besides what the backward pass needs."""
+        self.more = extras
+        first, io, name = self.first, self.io, f"{self.first.op.name}_double_backward"
+        inputs = ", ".join(io.documented((c,)) for c in self.program.op.differentiable)
+        return Second(
+            function=f"{first.function}Backward",
+            inner=self.module.backward("_double_backward"),
+            signature=io.backward_signature(name, optional=True),
+            doc=f"The gradients of {first.op.name}_backward by {inputs}; None for one not needed.",
+            prepare=tuple(self._prepared()),
+            call=io.backward_call("_double_backward"),
+            returns=io.backward_returns(),
+            arguments=", ".join([*self._arguments(), f"*{first.needs}"]),
+            first=self._first_call(),
+            setup=tuple(self._setup()),
+            cotangents=", ".join(self._cotangents()),
+            context_call=self._context_call(name),
+            tangent=(tangent := self.tangent.build(self.tangent.extras)),
+            dots=self._dots(),
+            jvp=self._jvp(tangent),
+        )
+
+    def _dots(self) -> str:
+        """The tangents of the arguments of the backward pass."""
+        moved = self.tangent.dot_of
+        own = {self.given.get(n, n): dot for n, dot in moved.items() if dot in self.tangent.dots}
+        names = [own.get(n, f"_{k}") for k, n in enumerate(self._arguments())]
+        return ", ".join([*names, "*_"])
+
+    def _jvp(self, tangent: Tangent) -> tuple[str, ...]:
+        """A tangent for each gradient, in the order of the inputs; None for integers."""
+        *lines, last = tangent.context_call
+        order = [c.tensor.name for c in self.first.op.differentiable]
+        names = [c.tensor.name for c in self.first.op.inputs]
+        found = [f"dots[{order.index(n)}]" if n in order else "None" for n in names]
+        call = last.removeprefix("return ").removesuffix("[0]")
+        return (*lines, f"dots = {call}", bracketed("return (", [*found, ""], ")", 8))
+
+    def _prepared(self) -> list[str]:
+        """Sizes, and zeros for the cotangents of gradients that nobody asked for.
+
+        A cotangent that alone shows some size is there: without it nothing would be differentiated.
+        """
+        io = self.io
+        saved = [c for c in self.program.saved if c not in self.program.kept]
+        real = [c.tensor.name for c in saved if not isinstance(c.tensor, Labels)]
+        known = {i.size for c in saved for i in c.indices} | set(self.program.saved_sizes)
+        sure = [
+            c
+            for c in self.program.cotangents
+            if not real or not {i.size for i in c.indices} <= known
+        ]
+        lines = [
+            line for line in io.prepare((*saved, *sure), check=False) if "_work_dtype" not in line
+        ]
+        real += [c.tensor.name for c in sure]
+        for c in (c for c in self.program.cotangents if c not in sure):
+            name = c.tensor.name
+            lines += [f"if {name} is None:", f"    {name} = {real[0]}.new_zeros({io.shape(c)})"]
+        if io.casts:
+            names = [*(c.tensor.name for c in self.program.cotangents), *real]
+            lines.append(f"{io.work} = _work_dtype({', '.join(dict.fromkeys(names))})")
+        return lines
+
+    # -- the autograd.Function ---------------------------------------------------------------------
+
+    def _arguments(self) -> list[str]:
+        """Of the backward pass as a function: cotangents, what was saved, numbers."""
+        first = self.first
+        tensors = [*first.cotangents, *first.saved_inputs, *first.kept_names, *self.more.inputs]
+        return [*tensors, *first.numbers, *self.more.numbers]
+
+    def _first_call(self) -> str:
+        first = self.first
+        items = [*first.cotangents, *first.saved_inputs, *first.kept_names, *first.numbers]
+        items.append(f"{first.needs}={first.needs}")
+        return bracketed(f"return {first.op.name}_backward(", items, ")", 8)
+
+    def _setup(self) -> list[str]:
+        saved = ", ".join(self.given.get(n, n) for n in self.saved)
+        used = {*(self.given.get(n, n) for n in self.saved), *self.numbers}
+        names = [n if n in used else "_" for n in self._arguments()]
+        lines = [f"{', '.join([*names, '*_'])} = inputs"]
+        lines += [f"ctx.save_for_backward({saved})", f"ctx.save_for_forward({saved})"]
+        if self.numbers:
+            lines.append(f"ctx.numbers = {unpacked(self.numbers)}")
+        return lines
+
+    def _cotangents(self) -> list[str]:
+        pairs = zip(self.first.op.differentiable, self.program.cotangents, strict=True)
+        names = {declared: cotangent.tensor.name for declared, cotangent in pairs}
+        return [names.get(c, f"_{k}") for k, c in enumerate(self.first.op.inputs)]
+
+    def _context_call(self, name: str) -> tuple[str, ...]:
+        """Gradients in the order of the arguments; what was saved besides inputs is no argument."""
+        arguments = self._arguments()
+        places = {n: k for k, n in enumerate(arguments)}
+        order = [self.given.get(c.tensor.name, c.tensor.name) for c in self.program.op.inputs]
+        asked = [f"ctx.needs_input_grad[{places[n]}]" if n in places else "False" for n in order]
+        count, some = len(self.io.saved_inputs), len(self.io.numbers)
+        all_saved, all_numbers = count == len(self.saved), some == len(self.numbers)
+        tensors = "*ctx.saved_tensors" if all_saved else f"*ctx.saved_tensors[:{count}]"
+        numbers = "*ctx.numbers" if all_numbers else f"*ctx.numbers[:{some}]"
+        real = [c for c in self._cotangents() if not c.startswith("_")]
+        needs = f"{self.io.needs}=({', '.join(asked)}{',' if len(asked) == 1 else ''})"
+        items = [*real, *([tensors] if count else []), *([numbers] if some else []), needs]
+        call = bracketed(f"grads = {name}(", items, ")", 8)
+        found = [f"grads[{order.index(n)}]" if n in order else "None" for n in arguments]
+        nones = f"*[None] * {len(self.first.inputs)}"
+        return call, bracketed("return (", [*found, nones], ")", 8)
