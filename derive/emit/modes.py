@@ -9,6 +9,9 @@ from derive.emit.interface import Extras, Plumbing
 from derive.emit.second import SecondModule
 from derive.emit.tangent import TangentModule, joined
 from derive.errors import DeriveError
+from derive.notation.effort import Exhausted, bounded
+
+_MOST_WORK = 40_000  # nodes in the steps of a mode: twice the double backward's double backward
 
 
 class Modes:
@@ -37,13 +40,15 @@ class Modes:
 
 def _second(first: Plumbing, derivation: Derivation) -> SecondModule | None:
     try:
-        return SecondModule(first, derivation)
-    except DeriveError:
+        with bounded(_MOST_WORK):
+            return SecondModule(first, derivation)
+    except (DeriveError, Exhausted):
         return None
 
 
 def _tangent(first: Plumbing, derivation: Derivation) -> TangentModule | None:
     try:
-        return TangentModule(first, derivation)
-    except DeriveError:
+        with bounded(_MOST_WORK):
+            return TangentModule(first, derivation)
+    except (DeriveError, Exhausted):
         return None

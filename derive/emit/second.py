@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from derive.derivation import Derivation, differentiate
 from derive.emit.interface import Extras, Plumbing
 from derive.emit.source import bracketed, unpacked
-from derive.emit.tangent import Tangent, TangentModule
+from derive.emit.tangent import Tangent, TangentModule, without_rows
 from derive.emit.torch_module import Function, TorchModule
 from derive.higher import backward
 from derive.notation.nodes import Labels
@@ -49,7 +49,7 @@ class SecondModule:
         self.first, self.more = first, Extras()
         op = backward(first.op, derivation)
         found = differentiate(op)
-        self.program = plan(op, found, recomputed=True)
+        self.program = without_rows(plan(op, found, recomputed=True), first.op)
         rows = roles(first.op).leading
         self.io = Plumbing(self.program, found, rows=rows.size if rows else None)
         self.module = TorchModule(self.program, found, self.io)

@@ -10,6 +10,7 @@ from derive.emit.source import bracketed, unpacked
 from derive.emit.torch_module import Function, TorchModule
 from derive.higher import jvp
 from derive.notation.nodes import Labels
+from derive.notation.op import Op
 from derive.plan.program import Program, plan_forward
 from derive.plan.roles import roles
 
@@ -34,7 +35,7 @@ class TangentModule:
     def __init__(self, first: Plumbing, derivation: Derivation, stem: str = "") -> None:
         self.first, self.stem = first, stem
         op = jvp(first.op)
-        program = plan_forward(op)
+        program = without_rows(plan_forward(op), first.op)
         moving = op.inputs[len(first.op.inputs) :]
         pairs = zip(first.op.differentiable, moving, strict=True)
         self.dot_of = {c.tensor.name: dot.tensor.name for c, dot in pairs}
@@ -91,21 +92,26 @@ class TangentModule:
         )
 
     def _prepared(self) -> list[str]:
-        """Sizes, and zeros for the tangents of inputs that do not move."""
+        """Sizes, and zeros for the tangents of inputs that do not move.
+
+        A tangent that alone shows some size is there: without it nothing would move.
+        """
         io = self.io
         by_name = {c.tensor.name: c for c in self.program.op.inputs}
         saved = [by_name[n] for n in self.inputs]
-        given = saved or [by_name[n] for n in self.dots]
-        lines = [
-            line for line in io.prepare(tuple(given), check=False) if "_work_dtype" not in line
-        ]
         real = [c.tensor.name for c in saved if not isinstance(c.tensor, Labels)]
-        for c in (by_name[n] for n in self.dots):
+        known = {i.size for c in saved for i in c.indices} | set(self.program.saved_sizes)
+        dots = [by_name[n] for n in self.dots]
+        sure = [c for c in dots if not real or not {i.size for i in c.indices} <= known]
+        prepared = io.prepare((*saved, *sure), check=False)
+        lines = [line for line in prepared if "_work_dtype" not in line]
+        real += [c.tensor.name for c in sure]
+        for c in (c for c in dots if c not in sure):
             name = c.tensor.name
-            if real:
-                lines += [f"if {name} is None:", f"    {name} = {real[0]}.new_zeros({io.shape(c)})"]
+            lines += [f"if {name} is None:", f"    {name} = {real[0]}.new_zeros({io.shape(c)})"]
         if io.casts:
-            lines.append(f"{io.work} = _work_dtype({', '.join([*self.dots, *real])})")
+            names = dict.fromkeys([*self.dots, *real])
+            lines.append(f"{io.work} = _work_dtype({', '.join(names)})")
         return lines
 
     def _returns(self) -> str:
@@ -137,6 +143,13 @@ class TangentModule:
             return (*lines, f"return *{call}{nones}")
         pick = "" if len(first.outputs) > 1 else "[0]"
         return (*lines, f"return {call}{pick}")
+
+
+def without_rows(program: Program, op: Op) -> Program:
+    """The size that stands for leading axes is no number that could be saved."""
+    leading = roles(op).leading
+    rows = leading.size if leading is not None else None
+    return replace(program, saved_sizes=tuple(s for s in program.saved_sizes if s != rows))
 
 
 def joined(parts: list[Extras]) -> Extras:

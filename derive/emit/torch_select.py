@@ -22,6 +22,7 @@ from derive.notation.conditions import (
     without,
 )
 from derive.notation.nodes import Component, Contraction, Index, Size, free_indices
+from derive.plan.paths import at_label
 
 if TYPE_CHECKING:
     from derive.emit.torch_printer import TorchPrinter
@@ -82,7 +83,8 @@ class Selector:
         for condition in brackets_of(body):
             label = condition.picks
             if label is not None and set(label.indices) & set(dummies):
-                rest = Mul(without(body, condition), *self._guards(label, condition.index))
+                rest = at_label(without(body, condition), condition)
+                rest = Mul(rest, *self._guards(label, condition.index))
                 return self._scattered(rest, condition.index, label, dummies)
         return None
 
@@ -179,7 +181,8 @@ class Selector:
         """The value with all the axes of a space."""
         names = ", ".join(i.size.name for i in space)
         if not self.printer.is_tensor(value):
-            return f"{self.printer.like}.new_full(({names},), {self.printer.code(value, ())[0]})"
+            sizes = comma(i.size.name for i in space)
+            return f"{self.printer.like}.new_full(({sizes}), {self.printer.code(value, ())[0]})"
         code = bracket(self.printer.code(value, space), ATOM)
         return code if set(free_indices(value)) >= set(space) else f"{code}.expand({names})"
 

@@ -13,7 +13,8 @@ from itertools import chain, groupby, islice, permutations, product
 from math import factorial, prod
 from typing import Any, NamedTuple
 
-_MOST_ORDERS = 120  # orders of dummies that are compared
+_MOST_ORDERS, _FEW_ORDERS = 120, 6  # orders of dummies that are compared in a small, a large sum
+_MOST_NODES = 20_000  # in all that is compared
 
 Dummy = Any  # an Index; a component has a `tensor` and `indices`
 Colours = dict[Dummy, int]
@@ -26,14 +27,18 @@ class Link(NamedTuple):
     places: tuple[Any, ...]
 
 
-def orders(components: Iterable[Any], dummies: list[Dummy]) -> list[tuple[Dummy, ...]]:
-    """All that the signatures leave open or, where those are too many, some that differ."""
+def orders(components: Iterable[Any], dummies: list[Dummy], size: int) -> list[tuple[Dummy, ...]]:
+    """All that the signatures leave open or, where those are too many, some that differ.
+
+    `size` is how many nodes there are to compare.
+    """
     components = list(components)
+    most = max(_FEW_ORDERS, min(_MOST_ORDERS, _MOST_NODES // size))
     found = signatures(components, dummies)
-    if prod(factorial(n) for n in Counter(found.values()).values()) <= _MOST_ORDERS:
+    if prod(factorial(n) for n in Counter(found.values()).values()) <= most:
         return list(_permuted(found))
     links = [_link(c, found) for c in components]
-    return list(islice(_told_apart(_ranked(found), links), _MOST_ORDERS))
+    return list(islice(_told_apart(_ranked(found), links), most))
 
 
 def signatures(components: Iterable[Any], dummies: Iterable[Dummy]) -> dict[Dummy, tuple[Any, ...]]:

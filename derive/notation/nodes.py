@@ -18,7 +18,7 @@ from sympy.core.expr import AtomicExpr
 from sympy.core.sorting import default_sort_key
 
 from derive.notation import canonical
-from derive.notation.known import free_by_rank, parts_of, reindexed
+from derive.notation.known import free_by_rank, parts_of, reindexed, size_of
 
 _fresh_numbers = count()
 
@@ -318,7 +318,7 @@ def _canonical(body: Expr, dummies: Iterable[Index], level: int) -> tuple[Expr, 
     opened = {d: fresh_index(d) for d in dummies}
     body = reindexed(body, opened)
     best: tuple[Any, Expr, list[Index]] | None = None
-    orders = canonical.orders(parts_of(body, Component), list(opened.values()))
+    orders = canonical.orders(parts_of(body, Component), list(opened.values()), size_of(body))
     for order in orders:
         named = [Index(f"_{level + k}", d.size, 2_000_000 + level + k) for k, d in enumerate(order)]
         renamed = reindexed(body, dict(zip(order, named, strict=True)))

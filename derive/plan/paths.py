@@ -13,7 +13,8 @@ from functools import partial
 import opt_einsum
 from sympy import Add, Expr, Mul
 
-from derive.notation.nodes import Contraction, Index, free_indices
+from derive.notation.conditions import Iverson, brackets_of, without
+from derive.notation.nodes import Contraction, Index, free_indices, fresh_index
 from derive.rewrite import everywhere
 
 ROWS, USUAL, INNER = 80, 64, 48  # lengths that indices count as
@@ -44,7 +45,10 @@ def _paired(length: Lengths, expr: Expr) -> Expr | None:
     if not isinstance(expr, Contraction):
         return None
     opened = expr.open()
-    body, dummies = _flattened(*opened)
+    body, dummies = _flattened(*_picked(*opened))
+    scattered = _scattered(body, dummies, length)
+    if scattered is not None:
+        return scattered
     factors = merged(list(Mul.make_args(body)))
     if len(factors) < 3:
         return None if body == opened[0] else Contraction(Mul(*factors), *dummies)
@@ -58,12 +62,57 @@ def _paired(length: Lengths, expr: Expr) -> Expr | None:
     return Contraction(Mul(*factors), *left)
 
 
+def _picked(body: Expr, dummies: tuple[Index, ...]) -> tuple[Expr, tuple[Index, ...]]:
+    """Σ_c [c = t_b] u_cd, what a label picks, comes before all else: it is as small as it gets."""
+    for condition in brackets_of(body):
+        index = next((d for d in dummies if condition.solved_for(d) is not None), None)
+        others = without(body, condition)
+        if condition.picks is None or index is None:
+            continue
+        carrying = Mul(*(f for f in Mul.make_args(others) if index in free_indices(f)))
+        rest = Mul(*(f for f in Mul.make_args(others) if index not in free_indices(f)))
+        if rest == 1 and len(dummies) == 1:
+            continue
+        found = Contraction(Mul(condition, carrying), index)
+        return _picked(Mul(found, rest), tuple(d for d in dummies if d != index))
+    return body, dummies
+
+
+def _scattered(body: Expr, dummies: tuple[Index, ...], length: Lengths) -> Expr | None:
+    """Σ_b [v = t_b] f_b: f is computed first, and then added where t points."""
+    for condition in brackets_of(body):
+        label = condition.picks
+        over = [d for d in dummies if label is not None and d in label.indices]
+        if not over or condition.index in dummies:
+            continue
+        inner = [d for d in dummies if d not in over]
+        rest = at_label(without(body, condition), condition)
+        if rest == 1:
+            continue
+        value = Contraction(rest, *inner)
+        return Contraction(Mul(condition, everywhere(partial(_paired, length), value)), *over)
+    return None
+
+
+def at_label(expr: Expr, condition: Iverson) -> Expr:
+    """f_c beside [c = t] is f_t, which does not carry c any more."""
+    index = condition.index
+    carrying = [f for f in Mul.make_args(expr) if index in free_indices(f)]
+    if not carrying:
+        return expr
+    other = fresh_index(index)
+    moved = Mul(condition, *carrying).xreplace({index: other})
+    rest = (f for f in Mul.make_args(expr) if f not in carrying)
+    return Mul(Contraction(moved, other), *rest)
+
+
 def _flattened(body: Expr, dummies: tuple[Index, ...]) -> tuple[Expr, tuple[Index, ...]]:
     """Σ_o a_o Σ_r b_or c_r as one sum over o and r, if the inner one is of products."""
     factors = list(Mul.make_args(body))
     for inner in (f for f in factors if isinstance(f, Contraction)):
         own, more = inner.open()
-        if set(free_indices(inner)) & set(dummies) and not isinstance(own, Add):
+        picks = any(c.picks is not None and c.index in more for c in brackets_of(own))
+        if set(free_indices(inner)) & set(dummies) and not (isinstance(own, Add) or picks):
             rest = Mul(*(f for f in factors if f is not inner))
             return _flattened(Mul(rest, own), (*dummies, *more))
     return body, dummies

@@ -198,7 +198,8 @@ class _Planner:
             letters = self._letters_for(free_indices(part))
             expr = rename(part, letters)
             tensor, indices = carried(expr)
-            over = self._zero_sum(expr, indices) if centred else ()
+            small = max(len(c.indices) for c in expr.atoms(Component)) >= len(indices)
+            over = self._zero_sum(expr, indices) if centred and small else ()
             if centred and not over:
                 return None
             name = f"{tensor.name}_centred" if centred else f"{equation.name}_inside"

@@ -51,7 +51,10 @@ def _linear(wanted: Callable[[Expr], bool]) -> Callable[[Expr], Expr | None]:
 
 
 def _holds_delta(expr: Expr) -> bool:
-    return bool(parts_of(expr, KroneckerDelta))
+    """Does it hold a delta, of two indices or of an index and a label?"""
+    free = set(free_indices(expr))
+    picks = any(b.picks is not None and b.index in free for b in parts_of(expr, Iverson))
+    return picks or bool(parts_of(expr, KroneckerDelta))
 
 
 def _contract(expr: Expr) -> Expr | None:
