@@ -185,8 +185,9 @@ class _Deriver:
         given = total_gradient(self.op, equation.target)
         adjoint = equation.expr.adjoint(given)
         closed = equation.expr.adjoint(self._closed_form(given))
-        chain = Chain(gradient(right), adjoint)
-        stage = Stage(right, (), chain, Chain(gradient(right), closed), adjoint)
+        chain, closing = Chain(gradient(right), adjoint), Chain(gradient(right), adjoint)
+        closing.record("substitute the gradient", "", closed)
+        stage = Stage(right, (), chain, closing, adjoint)
         self.stages[gradient(right).tensor] = stage
         self.depth[gradient(right).tensor] = 1
         return stage

@@ -46,6 +46,7 @@ class Interface:
     cotangents: str
     context_call: tuple[str, ...]
     casts: bool
+    labels: bool
     traced: Traced
 
 
@@ -115,7 +116,7 @@ class Plumbing:
         """When the backward pass needs a tensor, as Python; empty if every gradient needs it."""
         needed = self.program.needed_by.get(tensor, frozenset())
         wanted = [f"{self.needs}[{k}]" for k, n in enumerate(self.inputs) if n in needed]
-        every = len(wanted) == len(self.op.differentiable) and len(self.inputs) > 1
+        every = len(wanted) == len(self.op.differentiable) > 1
         return "" if every else " or ".join(wanted)
 
     # -- names ----------------------------------------------------------------------------------
@@ -194,7 +195,7 @@ class Plumbing:
         elif component.tensor.groups:
             text += f".reshape({', '.join(i.size.name for i in component.indices)})"
         if isinstance(component.tensor, Labels):
-            text += ".long()"
+            text = f"_whole({text})"
             return f"{text}.contiguous()" if self.kernels else text
         if self.kernels:
             return f"{text}.contiguous()"
@@ -309,6 +310,7 @@ class Plumbing:
             cotangents=", ".join([*self.cotangents, *(["*_"] if self.kept else [])]),
             context_call=self._context_call(extras, second),
             casts=self.casts,
+            labels=len(op.differentiable) < len(op.inputs),
             traced=self._traced(),
         )
 

@@ -103,6 +103,8 @@ class Selector:
         """What picks as an index; where it is no value of one, any will do."""
         code = self.printer.code(picked, order)
         if not isinstance(picked, Component):
+            if not picked.atoms(Position):
+                return code[0]  # a number, or a size
             low, high = _may_leave(picked, index.size)
             bounds = ["0"] if low else [f"max={index.size.name} - 1"] if high else []
             bounds += [f"{index.size.name} - 1"] if low and high else []
@@ -219,7 +221,7 @@ def _letters(picked: Expr) -> Space:
 
 def _may_leave(picked: Expr, size: Size) -> tuple[bool, bool]:
     """Can a sum of positions be below zero, and can it be beyond its axis? A number is neither."""
-    if picked.is_Integer:
+    if not picked.atoms(Position):
         return False, False
     terms = Add.make_args(picked)
     plus = [t for t in terms if not t.as_coeff_Mul()[0].is_negative]

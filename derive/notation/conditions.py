@@ -200,7 +200,7 @@ def _counts(side: Expr) -> bool:
 
 def _decided(relation: str, left: Expr, right: Expr) -> bool | None:
     """What the condition comes to if no tensor or index has a say in it."""
-    if left == right:
+    if left == right and _counts(left):  # NaN is not even itself
         return relation != LESS
     if not (left.is_Rational and right.is_Rational):
         return None

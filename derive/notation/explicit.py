@@ -244,7 +244,7 @@ class _Writer:
 
     def _base(self, base: Expr, taken: set[Index]) -> Base:
         if isinstance(base, Elementwise):
-            shared = tuple(free_indices(base))
+            shared = tuple(_carries(base))
             args = tuple(self.sum(a, shared, taken) for a in base.args)
             for written, arg in zip(args, base.args, strict=True):
                 bound = parts_of(arg, Bound)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from itertools import count
 
-from sympy import Add, Expr, S
+from sympy import Add, Expr, Mul, S
 
-from derive.calculus.jacobian import jacobian
-from derive.notation.nodes import Component, Contraction, Index, fresh_index
+from derive.notation.nodes import Component, Contraction, Delta, Index, Tensor, delta, fresh_index
 from derive.notation.solution import Solution
-from derive.rewrite import Chain, everywhere
-from derive.simplify.laws import CONTRACTING
 
 _BESIDE = 700  # what the rank of a row's own letter lies above its index's
 
@@ -42,10 +39,9 @@ def solved(target: Component, left: Expr, right: Expr, free: tuple[Index, ...]) 
     apart = _apart(columns, free, residual)
     residual = residual.xreplace(apart)
     rows = [apart.get(i, i) for i in free if i not in shared]
-    own = {i: fresh_index(i) for i in target.indices}
-    matrix = _coefficient(residual, Component(tensor, *own.values()), [own[i] for i in shared])
-    if _holds(matrix, tensor):
-        raise Unsolvable(f"the relation is not linear in `{tensor.name}`")
+    own = {i: fresh_index(i) for i in target.indices if i not in shared}
+    wanted = Component(tensor, *(own.get(i, i) for i in target.indices))
+    matrix, rest = _parts(residual, wanted)
     if matrix == 0 or [i.size for i in rows] != [i.size for i in columns]:
         counted = f"{_listed(rows)} for the unknowns {_listed(columns)}"
         raise Unsolvable(
@@ -53,8 +49,47 @@ def solved(target: Component, left: Expr, right: Expr, free: tuple[Index, ...]) 
             "as many equations as unknowns, over indices of the same sizes",
         )
     matrix = matrix.xreplace({own[i]: i for i in columns})
-    rest = everywhere(lambda e: S.Zero if _is(e, tensor) else None, -residual)
-    return Solution(matrix, rest, *rows, *columns) if columns else rest / matrix
+    return Solution(matrix, -rest, *rows, *columns) if columns else -rest / matrix
+
+
+def _parts(expr: Expr, unknown: Component) -> tuple[Expr, Expr]:
+    """a and b in a y + b, a for the component `unknown`; its shared indices are as they stand."""
+    if not _holds(expr, unknown.tensor):
+        return S.Zero, expr
+    if isinstance(expr, Component):
+        pairs = zip(expr.indices, unknown.indices, strict=True)
+        return Mul(*(delta(i, j) for i, j in pairs)), S.Zero
+    if isinstance(expr, Add):
+        found = [_parts(a, unknown) for a in expr.args]
+        return Add(*(a for a, _ in found)), Add(*(b for _, b in found))
+    if isinstance(expr, Contraction):
+        body, dummies = expr.open()
+        within = [_contracted(part, dummies) for part in _parts(body, unknown)]
+        return within[0], within[1]
+    if isinstance(expr, Mul):
+        holding = [f for f in expr.args if _holds(f, unknown.tensor)]
+        if len(holding) == 1:
+            rest = Mul(*(f for f in expr.args if f not in holding))
+            factor, constant = _parts(holding[0], unknown)
+            return Mul(rest, factor), Mul(rest, constant)
+    raise Unsolvable(
+        f"the relation is not linear in `{unknown.tensor.name}`",
+        f"`{unknown.tensor.name}` stands once in a product, in no function and no divisor",
+    )
+
+
+def _contracted(expr: Expr, dummies: tuple[Index, ...]) -> Expr:
+    """Σ over the dummies, those that a delta equates to another index put in."""
+    if isinstance(expr, Add):
+        return Add(*(_contracted(term, dummies) for term in expr.args))
+    left = list(dummies)
+    for factor in Mul.make_args(expr):
+        found = [i for i in factor.args if i in left] if isinstance(factor, Delta) else []
+        if found:
+            keep = next(i for i in factor.args if i != found[0])
+            expr = expr.xreplace({found[0]: keep})
+            left.remove(found[0])
+    return Contraction(expr, *left)
 
 
 def _apart(columns: list[Index], free: tuple[Index, ...], residual: Expr) -> dict[Index, Index]:
@@ -68,19 +103,8 @@ def _apart(columns: list[Index], free: tuple[Index, ...], residual: Expr) -> dic
     return apart
 
 
-def _coefficient(residual: Expr, wrt: Component, shared: list[Index]) -> Expr:
-    """∂(left - right)/∂y, its deltas over the shared indices taken off."""
-    chain = Chain(wrt, Contraction(jacobian(residual, wrt), *shared))
-    chain.run(CONTRACTING)
-    return chain.expr
-
-
-def _holds(expr: Expr, tensor: object) -> bool:
+def _holds(expr: Expr, tensor: Tensor) -> bool:
     return any(c.tensor == tensor for c in expr.atoms(Component))
-
-
-def _is(expr: Expr, tensor: object) -> bool:
-    return isinstance(expr, Component) and expr.tensor == tensor
 
 
 def _listed(indices: list[Index]) -> str:

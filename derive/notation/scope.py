@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from math import prod
 
 from derive.errors import Report
 from derive.notation import tree as t
@@ -80,7 +81,12 @@ def _refuse_integers(node: t.Reference, scope: Scope, report: Report) -> None:
 
 def _check_place(place: t.Place, report: Report, scope: Scope) -> bool:
     """Is this arithmetic of whole numbers: indices, sizes, integers?"""
+    scope.used |= {p.name for p in t.walk(place.value) if isinstance(p, t.Reference)}
     wrong = [p for p in t.walk(place.value) if not _is_whole(p, scope)]
+    if isinstance(place.value, t.Product) and not wrong:
+        numbers = [p.value for p in place.value.parts if isinstance(p, t.Number)]
+        negative = len(numbers) == len(place.value.parts) and prod(numbers) < 0
+        wrong = [place.value] if negative else []
     for part in wrong[:1]:
         message = f"`{report.quote(part.span)}` is no whole number, as an index is"
         remedy = "add and multiply indices, sizes and integers: `x[b,s-k]`"

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from derive.notation.nodes import Component, Tensor, free_indices
+from sympy import Expr, Mul
+
+from derive.notation.conditions import Iverson, Position
+from derive.notation.nodes import Component, Contraction, Tensor, free_indices
 from derive.plan.statement import Statement
 
 
@@ -42,12 +45,21 @@ def _shared(
     home: dict[Tensor, Tensor] = {}  # the tensor in whose memory a tensor lies
     shared = set()
     for target, expr in ((s.target.tensor, s.expr) for s in statements):
-        named = expr.tensor if isinstance(expr, Component) else target
+        named = next((c.tensor for c in (expr, _slice(expr)) if isinstance(c, Component)), target)
         home[target] = home.get(named, named)
         if target in wanted:
             shared |= {target} if home[target] in taken else set()
             taken.add(home[target])
     return shared
+
+
+def _slice(expr: Expr) -> Expr | None:
+    """x_b0 as Σ_c [c = 0] x_bc: a view of x."""
+    factors = Mul.make_args(expr.body) if isinstance(expr, Contraction) else ()
+    brackets = [f for f in factors if isinstance(f, Iverson)]
+    others = [f for f in factors if f not in brackets]
+    fixed = all(not b.right.atoms(Position, Component) for b in brackets)
+    return others[0] if brackets and fixed and len(others) == 1 else None
 
 
 def _broadcasts(statement: Statement) -> bool:

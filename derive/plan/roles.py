@@ -14,7 +14,16 @@ from functools import cached_property
 from sympy import Add, Expr, KroneckerDelta, Mul
 
 from derive.notation.conditions import Position
-from derive.notation.nodes import Bound, Component, Contraction, Extremum, Index, Size, Tensor
+from derive.notation.nodes import (
+    Bound,
+    Component,
+    Contraction,
+    Extremum,
+    Index,
+    Size,
+    Tensor,
+    free_indices,
+)
 from derive.notation.op import Equation, Op
 from derive.notation.solution import Solution
 
@@ -35,6 +44,7 @@ class AxisClasses:
         self.counted = {p.index.size for e in op.equations for p in e.expr.atoms(Position)}
         self.opened: list[tuple[Equation, Expr]] = []
         self._extremal: set[Axis] = set()
+        self._mixed: list[tuple[Axis, Axis]] = []  # axes of a dummy and of a free index beside it
         self._join_letters([*op.inputs, *op.outputs])
         for equation in op.equations:
             self._read(equation)
@@ -57,6 +67,13 @@ class AxisClasses:
         self.opened.append((equation, body))
         places = self._join_letters([equation.target, *sorted(body.atoms(Component), key=str)])
         self.summed |= {axes[0] for i, axes in places.items() if i in dummies}
+        self._mixed += [
+            (places[d][0], places[i][0])
+            for bound in equation.expr.atoms(Bound)
+            for d in dummies
+            for i in free_indices(bound)
+            if d.size == i.size and d in places and i in places
+        ]
         self._extremal |= {axes[0] for i, axes in places.items() if i in extremal}
 
     def _join(self, a: Axis, b: Axis) -> None:
@@ -70,6 +87,11 @@ class AxisClasses:
     def of(self, component: Component) -> tuple[Axis, ...]:
         """The class of each axis of a tensor."""
         return tuple(self.find((component.tensor, k)) for k in range(len(component.indices)))
+
+    @cached_property
+    def is_mixed(self) -> bool:
+        """Does a sum along an axis have a value for each place on this axis, as in a window?"""
+        return any(self.find(a) == self.find(b) for a, b in self._mixed)
 
     @cached_property
     def extremal(self) -> set[Axis]:
@@ -137,7 +159,7 @@ def kernel_class(op: Op) -> str:
 def _row_wise(op: Op, classes: AxisClasses) -> tuple[tuple[Axis, ...], Axis] | None:
     """The row classes and the column class, if each tensor has all rows or none of them."""
     tensors = list(op.tensors.values())
-    if classes.has_delta or classes.has_relation or len(classes.contracted) > 1:
+    if classes.has_delta or classes.has_relation or classes.is_mixed or len(classes.contracted) > 1:
         return None
     if any(max(Counter(classes.of(c)).values(), default=1) > 1 for c in tensors):
         return None
