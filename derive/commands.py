@@ -87,7 +87,7 @@ def write_all(asked: Request, progress: Progress = iter) -> Written:
     from derive.emit.files import generate
     from derive.emit.write import write
 
-    wanted = generate(progress(asked.ops), asked.backends, out=asked.out)
+    wanted = generate(asked.ops, asked.backends, out=asked.out, progress=progress)
     try:
         return write(wanted, asked.out, asked.folders, asked.closed)
     except OSError as error:
@@ -99,7 +99,7 @@ def check_all(asked: Request, progress: Progress = iter) -> tuple[Finding, ...]:
     from derive.emit.check import check
     from derive.emit.files import generate
 
-    wanted = generate(progress(asked.ops), asked.backends, out=asked.out)
+    wanted = generate(asked.ops, asked.backends, out=asked.out, progress=progress)
     return check(
         wanted,
         asked.out,

@@ -46,3 +46,64 @@ def test_what_may_not_be_added(right: str) -> None:
     with pytest.raises(SourceError) as caught:
         read_ops(in_an_op(right))
     assert [d.code for d in caught.value.diagnostics] == ["E302"]
+
+
+def rows(section: str) -> list[str]:
+    """What the tables of a section show in their first column, one entry for each piece of code."""
+    text = LANGUAGE.partition(f"### {section}\n")[2].partition("\n### ")[0].partition("\n## ")[0]
+    cells = re.findall(r"^\| (`.*?`) \|", text, re.MULTILINE)
+    return [code for cell in cells for code in re.findall(r"`([^`]+)`", cell)]
+
+
+RELATIONS = {  # what a relation needs of a header
+    "solve y: A[i,k]*y[k] = b[i]": "A[i,k], b[i]) -> y[k]",
+    "solve y: delta[i,j] = x[i,k]*y[k,j]": "x[i,k]) -> y[k,j]",
+    "solve y: A[b,i,k]*y[b,k] = c[b,i]": "A[b,i,k], c[b,i]) -> y[b,k]",
+    "solve w: A[n,i]*A[n,k]*w[k] + lam*w[i] = A[n,i]*t[n]": "A[n,i], t[n]; lam = 1) -> w[k]",
+    "solve x: x[i] = A[i,j]*x[j] + b[i]": "A[i,i], b[i]) -> x[i]",
+}
+CONDITIONS = """op f(x[b,h], z[i,j], u[c], t[b]: int[c], s[b]: int[c]; lambd = 1, ignore = -1) -> y, r
+y = sum[b](sum[h](sum[i](sum[j](sum[c](1[b,h,i,j,c]*where({}, 1, 0))))))
+r = 1[b]*x[b,h]*1[h]*z[i,j]*1[i,j]*u[c]*1[c]*lambd*ignore*where(t[b] < s[b], 1, 0)
+"""
+
+
+@pytest.mark.parametrize("condition", rows("Conditions"))
+def test_conditions_that_are_shown_are_read(condition: str) -> None:
+    assert read_ops(CONDITIONS.format(condition))
+
+
+INTEGERS = """op f(x[b,c], W[c,h], u[b,c], v[b,c], t[b]: int[c]; ignore = -1) -> y, r
+y = {}
+r = 1[b]*1[c]*x[b,c]*W[c,h]*1[h]*u[b,c]*v[b,c]*ignore*where(t[b] == 0, 1, 0)
+"""
+PLACES = """op f(x[b,s], z[b,s,c], q[n,i,j], w[k,c], v[k,l], r[d], a[j]) -> y, u
+y = {}
+u = 1[b]*x[b,s]*1[s]*z[b,s,c]*w[k,c]*1[k]*v[k,l]*1[l]*q[n,i,j]*1[n,i,j]*r[d]*1[d]*a[j]
+"""
+
+
+def summed(shown: str) -> str:
+    """With each letter in two factors."""
+    letters = dict.fromkeys(re.findall(r"\b[a-z]\b(?!\[)", shown))
+    return f"1[{','.join(letters)}]*{shown}"
+
+
+@pytest.mark.parametrize("shown", rows("Integers"))
+def test_labels_that_are_shown_are_read(shown: str) -> None:
+    assert read_ops(INTEGERS.format(summed(shown.replace("t[b,s]", "t[b]"))))
+
+
+@pytest.mark.parametrize("shown", rows("Arithmetic as an index"))
+def test_arithmetic_that_is_shown_is_read(shown: str) -> None:
+    text = (
+        shown.replace("x[b,s-k,c]", "z[b,s-k,c]")
+        .replace("x[n,", "q[n,")
+        .replace("w[k,l]", "v[k,l]")
+    )
+    assert read_ops(PLACES.format(summed(text.replace("*x[j]", "*a[j]"))))
+
+
+@pytest.mark.parametrize("line", rows("Relations"))
+def test_relations_that_are_shown_are_read(line: str) -> None:
+    assert read_ops(f"op f({RELATIONS[line]}\n{line}\n")

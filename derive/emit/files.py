@@ -6,10 +6,10 @@ import shlex
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from derive.catalogue import in_catalogue, source_label
-from derive.emit import manifest
+from derive.emit import manifest, workers
 from derive.emit.header import Source, headed
 from derive.emit.tree import refuse_names
 from derive.errors import DeriveError
@@ -17,6 +17,9 @@ from derive.notation.op import Op
 
 if TYPE_CHECKING:
     from derive.emit.backends import Backend
+
+File: TypeAlias = tuple[str, str, tuple[Source, ...]]  # path, text, what it is made from
+_MANY = 6  # ops for which it is worth starting processes
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 
@@ -26,13 +29,15 @@ def generate(
     backends: Sequence[Backend],
     derived: Callable[[Op], Any] | None = None,  # default: derive.differentiate
     out: Path | None = None,  # the folder they are for: the manifest says where ops are from there
+    progress: Callable[[Sequence[Op]], Iterable[Op]] = iter,
 ) -> dict[str, str]:
     """Every file by its path below the output folder, sorted, and the manifest."""
     texts: dict[str, str] = {}
     records: dict[str, manifest.Record] = {}
-    for op in ops:
+    ops = list(ops)
+    for op, made in zip(progress(ops), _made(ops, backends, derived), strict=True):
         at = manifest.place_of(op, out) if out else ""
-        for path, text, sources in _files_of(op, backends, derived):
+        for path, text, sources in made:
             if path in texts:
                 raise DeriveError(f'two ops are named "{op.name}"; a name makes one file')
             texts[path], records[path] = text, manifest.record(text, sources, at)
@@ -41,9 +46,21 @@ def generate(
     return dict(sorted(texts.items()))
 
 
+def _made(
+    ops: Sequence[Op], backends: Sequence[Backend], derived: Callable[[Op], Any] | None
+) -> Iterator[Iterable[File]]:
+    """The files of each op, made by as many processes as there are processors."""
+    if derived is None and len(ops) >= _MANY and workers.available():
+        with workers.each(lambda op: list(_files_of(op, backends, None)), ops) as found:
+            for op, files in zip(ops, found, strict=True):
+                yield _files_of(op, backends, None) if files is None else files
+    else:
+        yield from (_files_of(op, backends, derived) for op in ops)
+
+
 def _files_of(
     op: Op, backends: Sequence[Backend], derived: Callable[[Op], Any] | None
-) -> Iterator[tuple[str, str, tuple[Source, ...]]]:
+) -> Iterator[File]:
     try:
         derivation = (derived or _differentiate)(op)
         for backend in backends:

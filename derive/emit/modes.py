@@ -11,14 +11,14 @@ from derive.emit.tangent import TangentModule, joined
 from derive.errors import DeriveError
 from derive.notation.effort import Exhausted, bounded
 
-_MOST_WORK = 40_000  # nodes in the steps of a mode: twice the double backward's double backward
+_MOST_WORK = 150_000  # nodes in the steps of a mode, its proofs of zero sums among them
 
 
 class Modes:
     """The further modes of one program; one whose derivation would take too long is left out."""
 
     def __init__(self, first: Plumbing, derivation: Derivation) -> None:
-        self.second, self.tangent = _second(first, derivation), _tangent(first, derivation)
+        self.second, self.tangent = _second(first), _tangent(first, derivation)
 
     @property
     def extras(self) -> Extras:
@@ -38,10 +38,10 @@ class Modes:
         }
 
 
-def _second(first: Plumbing, derivation: Derivation) -> SecondModule | None:
+def _second(first: Plumbing) -> SecondModule | None:
     try:
         with bounded(_MOST_WORK):
-            return SecondModule(first, derivation)
+            return SecondModule(first)
     except (DeriveError, Exhausted):
         return None
 

@@ -8,6 +8,7 @@ fixed would lose what depends on them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from derive.derivation import Derivation, differentiate
 from derive.emit.interface import Extras, Plumbing
@@ -16,8 +17,8 @@ from derive.emit.tangent import Tangent, TangentModule, without_rows
 from derive.emit.torch_module import Function, TorchModule
 from derive.higher import backward
 from derive.notation.nodes import Labels
-from derive.notation.op import gradient
-from derive.plan.program import plan
+from derive.notation.op import Op, gradient
+from derive.plan.program import Program, plan
 from derive.plan.roles import roles
 
 
@@ -42,14 +43,21 @@ class Second:
     jvp: tuple[str, ...]
 
 
+@lru_cache(maxsize=64)
+def _planned(op: Op) -> tuple[Op, Derivation, Program]:
+    """Both backends have the same double backward."""
+    second = backward(op)
+    found = differentiate(second)
+    return second, found, plan(second, found, recomputed=True)
+
+
 class SecondModule:
     """The double backward of one program."""
 
-    def __init__(self, first: Plumbing, derivation: Derivation) -> None:
+    def __init__(self, first: Plumbing) -> None:
         self.first, self.more = first, Extras()
-        op = backward(first.op, derivation)
-        found = differentiate(op)
-        self.program = without_rows(plan(op, found, recomputed=True), first.op)
+        op, found, program = _planned(first.op)
+        self.program = without_rows(program, first.op)
         rows = roles(first.op).leading
         self.io = Plumbing(self.program, found, rows=rows.size if rows else None)
         self.module = TorchModule(self.program, found, self.io)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from derive.derivation import Derivation
 from derive.emit.interface import Extras, Plumbing
@@ -29,13 +30,20 @@ class Tangent:
     context_call: tuple[str, ...]
 
 
+@lru_cache(maxsize=64)
+def _planned(op: Op) -> tuple[Op, Program]:
+    """Both backends have the same tangent."""
+    tangent = jvp(op)
+    return tangent, plan_forward(tangent)
+
+
 class TangentModule:
     """The tangent of one program."""
 
     def __init__(self, first: Plumbing, derivation: Derivation, stem: str = "") -> None:
         self.first, self.stem = first, stem
-        op = jvp(first.op)
-        program = without_rows(plan_forward(op), first.op)
+        op, program = _planned(first.op)
+        program = without_rows(program, first.op)
         moving = op.inputs[len(first.op.inputs) :]
         pairs = zip(first.op.differentiable, moving, strict=True)
         self.dot_of = {c.tensor.name: dot.tensor.name for c, dot in pairs}

@@ -14,7 +14,7 @@ from sympy import Basic, Expr
 
 P = TypeVar("P")
 _MOST = 1 << 16  # expressions of which something is remembered
-_DUMMIES = 16  # so many to be named take about as long as all else that is done with a sum
+_DUMMIES = 16  # so many, or orders of them, take about as long as all else done with a sum
 
 
 def parts_of(expr: Expr, kind: type[P]) -> frozenset[P]:
@@ -61,9 +61,12 @@ def size_of(expr: Any) -> int:
 
 @lru_cache(maxsize=_MOST)
 def work_on(expr: Any) -> int:
-    """What an expression costs whoever walks it: its nodes, and its sums once for many dummies."""
-    again = len(getattr(expr, "dummies", ())) * size_of(expr) // _DUMMIES
-    return 1 + again + sum(map(work_on, expr.args))
+    """What an expression costs whoever walks it: its nodes, and those of its sums again and again.
+
+    That is, for the dummies that are named, and for the orders of these that are compared.
+    """
+    times = len(getattr(expr, "dummies", ())) + getattr(expr, "compared", 1) - 1
+    return 1 + times * size_of(expr) // _DUMMIES + sum(map(work_on, expr.args))
 
 
 def reindexed(expr: Expr, rule: Mapping[Any, Any]) -> Expr:

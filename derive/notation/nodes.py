@@ -218,6 +218,7 @@ class Bound(Expr):
     is_commutative = True
     is_finite = True  # said once, so that SymPy need not search for it
     is_zero = False
+    compared = 1  # orders of the dummies, to find the one in which they are named
 
     def __new__(cls, body: Expr, *dummies: Index) -> Expr:
         if not dummies:
@@ -225,8 +226,10 @@ class Bound(Expr):
         if isinstance(body, cls):
             inner, opened = body.open()
             return cls(inner, *opened, *dummies)
-        body, named = _canonical(body, dummies, _above(body))
-        return Expr.__new__(cls, body, *named)
+        body, named, compared = _canonical(body, dummies, _above(body))
+        self = cast(Bound, Expr.__new__(cls, body, *named))
+        self.compared = compared
+        return self
 
     @property
     def body(self) -> Expr:
@@ -313,8 +316,11 @@ def _level_of(dummy: Index) -> int:
     return int(dummy.name[1:])
 
 
-def _canonical(body: Expr, dummies: Iterable[Index], level: int) -> tuple[Expr, list[Index]]:
-    """The body with its dummies renamed `_level …` in the order that makes it sort first."""
+def _canonical(body: Expr, dummies: Iterable[Index], level: int) -> tuple[Expr, list[Index], int]:
+    """The body with its dummies renamed `_level …` in the order that makes it sort first.
+
+    With it, how many orders were compared.
+    """
     opened = {d: fresh_index(d) for d in dummies}
     body = reindexed(body, opened)
     best: tuple[Any, Expr, list[Index]] | None = None
@@ -326,7 +332,7 @@ def _canonical(body: Expr, dummies: Iterable[Index], level: int) -> tuple[Expr, 
         if best is None or key < best[0]:
             best = (key, renamed, named)
     assert best is not None
-    return best[1], best[2]
+    return best[1], best[2], len(orders)
 
 
 class Delta(KroneckerDelta):

@@ -42,8 +42,10 @@ def labels(line: Line, report: Report) -> None:
 def _function(node: t.Reference, report: Report) -> None:
     written = report.quote(node.span)
     if node.name in ("max", "min"):
-        message = f"the reduction `{clipped(written)}` is not supported yet"
-        report.add("E503", node.span, message, f"give the {node.name} a name, which is an input")
+        message = f"the reduction `{clipped(written)}` is read in op files, not in papers"
+        report.add(
+            "E202", node.span, message, f"give it a name, and write `{node.name}[h](…)` later"
+        )
     elif function(node.name):
         message = f"`{node.name}` is a function, and carries no index"
         report.add("E202", node.span, message, "")
