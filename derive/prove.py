@@ -8,12 +8,10 @@ proof, the equation is undecided, and says so.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
-from math import prod
 from typing import Any
 
 import mpmath
@@ -22,26 +20,23 @@ from sympy import Add, Expr, Mul, S
 from derive.calculus.jacobian import jacobian
 from derive.derivation import Derivation, differentiate, total_gradient
 from derive.notation.effort import Exhausted, bounded, spend
-from derive.notation.evaluate import Evaluator
 from derive.notation.known import size_of, work_on
 from derive.notation.latex import to_latex
 from derive.notation.nodes import (
-    Bound,
     Component,
     Contraction,
     Differentiate,
     Index,
-    Labels,
     Partial,
     Tensor,
     delta,
-    free_indices,
     fresh_index,
     rename,
 )
-from derive.notation.op import Op, gradient, is_gradient
+from derive.notation.op import Op, is_gradient
 from derive.notation.statement import Statement, read_equation
 from derive.notation.text import to_text
+from derive.prove_numbers import Sample
 from derive.rewrite import everywhere, keeping_shape
 from derive.simplify.identities import Identities, instantiate
 from derive.simplify.normal import TooLarge, normal
@@ -53,7 +48,6 @@ _MOST_DERIVED = 200_000  # nodes of the statement once gradients are put in
 _MOST_WORK = 200_000  # steps of a plain attempt at a proof
 _MOST_BY_LAWS = 100_000  # steps of one by all laws, which take longer
 _MOST_NUMBERS = 200_000  # nodes that are evaluated, looking for a point that refutes
-_FEW = 3  # integers of no said range are below this
 _LENGTHS = ((2, 3, 4, 2), (3, 2, 5, 4), (4, 5, 3, 2))  # of the indices, in the samples
 
 
@@ -305,12 +299,12 @@ class _Prover:
         """For each point nothing, or how it refutes."""
         for seed, lengths in enumerate(_LENGTHS):
             for positive in (False, True):
-                sample = _Sample(self.op, lengths, seed, positive)
+                sample = Sample(self.op, lengths, seed, positive)
                 for at, left, right in self._values(sample):
                     differs = abs(left - right) > _CLOSE * max(1, abs(left), abs(right))
                     yield self._refutation(sample, at, left, right) if differs else None
 
-    def _values(self, sample: _Sample) -> Iterator[tuple[dict[Index, int], Any, Any]]:
+    def _values(self, sample: Sample) -> Iterator[tuple[dict[Index, int], Any, Any]]:
         free = self.statement.free
         with mpmath.workdps(_DIGITS):
             for values in product(*(range(sample.sizes[i.size]) for i in free)):
@@ -326,82 +320,13 @@ class _Prover:
                     yield at, left, right
 
     def _refutation(
-        self, sample: _Sample, at: dict[Index, int], left: Any, right: Any
+        self, sample: Sample, at: dict[Index, int], left: Any, right: Any
     ) -> Refutation:
         sizes = {s.name: n for s, n in sample.sizes.items()}
         named = {i.name: n for i, n in at.items()}
         return Refutation(
             self.op, self.statement, sizes, sample.shown(), named, float(left), float(right)
         )
-
-
-class _Remembering(Evaluator):
-    """An evaluator that counts nodes, and sums once what stands in several sums."""
-
-    def __init__(self, *known: Any) -> None:
-        super().__init__(*known)
-        self.free: dict[int, list[Index]] = {}  # by the identity of a sum: to compare takes long
-        self.sums: dict[tuple[int, tuple[int, ...]], Any] = {}
-        self.kept: list[Expr] = []
-
-    def value(self, expr: Expr, at: Mapping[Index, int]) -> Any:
-        spend(1)
-        if not isinstance(expr, Bound):
-            return super().value(expr, at)
-        if id(expr) not in self.free:
-            self.free[id(expr)] = free_indices(expr)
-            self.kept.append(expr)
-        key = (id(expr), tuple(at[i] for i in self.free[id(expr)]))
-        if key not in self.sums:
-            self.sums[key] = super().value(expr, at)
-        return self.sums[key]
-
-
-class _Sample:
-    """Small tensors of short decimal numbers, and everything the op makes of them."""
-
-    def __init__(self, op: Op, lengths: tuple[int, ...], seed: int, positive: bool) -> None:
-        self.op = op
-        names = dict.fromkeys(i.size for i in op.letters)
-        self.sizes = {s: lengths[k % len(lengths)] for k, s in enumerate(names)}
-        self.positive = positive
-        self.random = random.Random(seed)  # noqa: S311  # numbers to look at, no secret
-        self.scalars = {
-            p.symbol: mpmath.mpf(p.default.numerator) / p.default.denominator for p in op.parameters
-        }
-        self.known: dict[tuple[Tensor, tuple[int, ...]], Any] = {}
-        self.evaluator = _Remembering(self.sizes, self.scalars, self._component)
-        for component in (*op.inputs, *(gradient(c) for c in op.outputs)):
-            spend(prod(self.sizes[i.size] for i in component.indices))
-            for place in product(*(range(self.sizes[i.size]) for i in component.indices)):
-                self.known[component.tensor, place] = self._draw(component.tensor)
-
-    def _draw(self, tensor: Tensor) -> Any:
-        if isinstance(tensor, Labels):
-            values = self.sizes[tensor.values] if tensor.values else _FEW
-            return mpmath.mpf(self.random.randrange(values))
-        tenths = self.random.randint(1, 19)
-        sign = 1 if self.positive else self.random.choice((1, -1))
-        return mpmath.mpf(sign * tenths) / 10
-
-    def _component(self, component: Component, place: tuple[int, ...]) -> Any:
-        key = (component.tensor, place)
-        if key not in self.known:
-            equation = self.op.definitions[component.tensor]
-            at = dict(zip(equation.target.indices, place, strict=True))
-            self.known[key] = self.evaluator.value(equation.expr, at)
-        return self.known[key]
-
-    def shown(self) -> dict[str, Any]:
-        """The inputs and cotangents as nested lists."""
-        components = (*self.op.inputs, *(gradient(c) for c in self.op.outputs))
-        return {c.tensor.name: self._nested(c, ()) for c in components}
-
-    def _nested(self, component: Component, place: tuple[int, ...]) -> Any:
-        if len(place) == len(component.indices):
-            return float(self.known[component.tensor, place])
-        size = self.sizes[component.indices[len(place)].size]
-        return [self._nested(component, (*place, k)) for k in range(size)]
 
 
 def _occurs(tensor: Tensor, expr: Expr) -> bool:

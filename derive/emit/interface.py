@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from derive.derivation import Derivation
-from derive.emit.names import Namer, class_name
+from derive.emit.shapes import Shapes
 from derive.emit.source import WIDTH, as_docstring, bracketed, comma, fill, split_top, unpacked
-from derive.notation.merged import spelled
-from derive.notation.nodes import Component, Index, Labels, Size, Tensor
-from derive.notation.op import declared_as, gradient
+from derive.notation.nodes import Component, Index, Size
+from derive.notation.op import gradient
 from derive.notation.text import equation_text
-from derive.plan.program import Program
-from derive.plan.roles import PRODUCT
 
 
 @dataclass(frozen=True)
@@ -68,212 +64,8 @@ class Extras:
     numbers: tuple[str, ...] = ()
 
 
-class Plumbing:
+class Plumbing(Shapes):
     """Builds the interface of one program."""
-
-    def __init__(
-        self,
-        program: Program,
-        derivation: Derivation,
-        *,
-        kernels: bool = False,
-        rows: Size | None = None,
-    ) -> None:
-        """`rows`: the size that stands for any number of leading axes, if roles do not tell."""
-        self.program, self.derivation, self.op = program, derivation, program.op
-        self.name = Namer(program)
-        self.lead, self.work, self.needs = self.name("lead"), self.name("work"), self.name("needs")
-        self.leading = program.roles.leading
-        self.rows = rows
-        if rows is not None:
-            found = (i for c in program.op.inputs for i in c.indices[:1] if i.size == rows)
-            self.leading = next(found, None)
-        self.kernels = kernels  # kernels cast what they load, and want it contiguous
-        self.casts = program.roles.kind != PRODUCT
-
-    @property
-    def function(self) -> str:
-        """The name of the autograd.Function."""
-        return class_name(self.op.name)
-
-    @property
-    def helper_names(self) -> dict[str, str]:
-        """Names of the local variables that the template itself places."""
-        plain = (
-            "row",
-            "rows",
-            "columns",
-            "inside",
-            "start",
-            "program",
-            "programs",
-            "kernel",
-            "block",
-        )
-        return {n: self.name(n) for n in (*plain, "work", "needs")}
-
-    def condition(self, tensor: Tensor) -> str:
-        """When the backward pass needs a tensor, as Python; empty if every gradient needs it."""
-        needed = self.program.needed_by.get(tensor, frozenset())
-        wanted = [f"{self.needs}[{k}]" for k, n in enumerate(self.inputs) if n in needed]
-        every = len(wanted) == len(self.op.differentiable) > 1
-        return "" if every else " or ".join(wanted)
-
-    # -- names ----------------------------------------------------------------------------------
-
-    @property
-    def inputs(self) -> list[str]:
-        return [c.tensor.name for c in self.op.inputs]
-
-    @property
-    def scalars(self) -> list[str]:
-        return [p.symbol.name for p in self.op.parameters]
-
-    @property
-    def extents(self) -> list[str]:
-        return [e.size.name for e in self.op.extents]
-
-    @property
-    def saved_inputs(self) -> list[str]:
-        return [c.tensor.name for c in self.program.saved if c not in self.program.kept]
-
-    @property
-    def kept(self) -> list[str]:
-        return [c.tensor.name for c in self.program.kept]
-
-    @property
-    def outputs(self) -> list[str]:
-        return [c.tensor.name for c in self.op.outputs]
-
-    @property
-    def numbers(self) -> list[str]:
-        return [s.name for s in (*self.program.saved_sizes, *self.program.saved_scalars)]
-
-    # -- shapes ---------------------------------------------------------------------------------
-
-    def is_leading(self, component: Component) -> bool:
-        """Does the tensor begin with the letter that stands for any number of axes?"""
-        if self.leading is None or not component.indices:
-            return False
-        if self.rows is not None:
-            return component.indices[0].size == self.rows
-        return component.indices[0].size == self.leading.size and self._leads(component)
-
-    def _leads(self, component: Component) -> bool:
-        classes = self.program.roles.classes
-        declared = declared_as(self.op, component)
-        first = next(c for c in self.op.inputs if self.leading in c.indices[:1])
-        return classes.of(declared)[:1] == classes.of(first)[:1]
-
-    def shape_doc(self, component: Component) -> str:
-        """`[... h]`."""
-        axes = component.tensor.axes(component.indices)
-        names = [spelled([i.name for i in a], [i.size.name for i in a]) for a in axes]
-        if self.is_leading(component):
-            names[0] = "..."
-        return f"[{' '.join(names)}]"
-
-    def documented(self, components: tuple[Component, ...]) -> str:
-        return ", ".join(f"{c.tensor.name} {self.shape_doc(c)}" for c in components)
-
-    def shape(self, component: Component) -> str:
-        """The public shape as a Python tuple."""
-        axes = component.tensor.axes(component.indices)
-        sizes = [" * ".join(i.size.name for i in a) for a in axes]
-        if self.is_leading(component):
-            if len(sizes) == 1:
-                return self.lead
-            sizes[0] = f"*{self.lead}"
-        return f"({comma(sizes)})" if sizes else "()"
-
-    def flat(self, component: Component, *, cast: bool) -> str:
-        """A public tensor as the formulas want it."""
-        text = component.tensor.name
-        if self.is_leading(component):
-            sizes = [f"{self.lead}.numel()", *(i.size.name for i in component.indices[1:])]
-            text += f".reshape({', '.join(sizes)})"
-        elif component.tensor.groups:
-            text += f".reshape({', '.join(i.size.name for i in component.indices)})"
-        if isinstance(component.tensor, Labels):
-            text = f"_whole({text})"
-            return f"{text}.contiguous()" if self.kernels else text
-        if self.kernels:
-            return f"{text}.contiguous()"
-        return f"{text}.to({self.work})" if cast and self.casts else text
-
-    def prepare(self, components: tuple[Component, ...], *, check: bool) -> list[str]:
-        """Lines that name the sizes and, on the way in, refuse shapes that do not fit."""
-        lines: list[str] = []
-        known = {e.size for e in self.op.extents if check or e.size in self.program.saved_sizes}
-        for component in sorted(components, key=lambda c: bool(c.tensor.groups)):
-            lines += self._sizes_of(component, known, check)
-        if self._mentions_work(check):
-            real = (c for c in components if not isinstance(c.tensor, Labels))
-            names = [c.tensor.name for c in real] + ([] if check else self.kept_names)
-            lines.append(f"{self.work} = _work_dtype({', '.join(names)})")
-        return lines
-
-    def _mentions_work(self, check: bool) -> bool:
-        """Kernels cast what they load: there, only gradients of unsaved inputs need the dtype."""
-        unsaved = len(self.saved_inputs) < len(self.inputs)
-        return self.casts and (not self.kernels or (unsaved and not check))
-
-    def _sizes_of(self, component: Component, known: set[Size], check: bool) -> list[str]:
-        name, indices = component.tensor.name, component.indices
-        if component.tensor.groups:
-            return self._sizes_of_merged(component, known, check)
-        leads = self.is_leading(component)
-        own = [i for k, i in enumerate(indices) if not (leads and k == 0)]
-        lead_known = not leads or self.leading is None or self.leading.size in known
-        shape_doc = f'"{name}", "{self.shape_doc(component)}", {name}'
-        if lead_known and all(i.size in known for i in own):
-            return (
-                [f"_expect({name}.shape == {self.shape(component)}, {shape_doc})"] if check else []
-            )
-        least = f"{name}.dim() {'>=' if leads else '=='} {len(own) if leads else len(indices)}"
-        lines = [f"_expect({least}, {shape_doc})"] if check else []
-        new: list[str] = []
-        if leads and not lead_known:
-            new.append(
-                f"{self.lead} = {name}.shape[:{-len(own)}]"
-                if own
-                else f"{self.lead} = {name}.shape"
-            )
-            known.add(indices[0].size)
-        for k, index in enumerate(indices):
-            if index in own and index.size not in known:
-                known.add(index.size)
-                place = k - len(indices) if leads else k
-                new.append(f"{index.size.name} = {name}.shape[{place}]")
-        lines += new
-        if check and (len(own) > len(new) - (0 if lead_known else 1)):
-            lines.append(f"_expect({name}.shape == {self.shape(component)}, {shape_doc})")
-        return lines
-
-    def _sizes_of_merged(self, component: Component, known: set[Size], check: bool) -> list[str]:
-        """The same where an axis shows several indices: one size of each may follow from the rest.
-
-        Axes are counted from the end where the first stands for any number of them.
-        """
-        name, axes = component.tensor.name, component.tensor.axes(component.indices)
-        leads = self.is_leading(component)
-        shape_doc = f'"{name}", "{self.shape_doc(component)}", {name}'
-        count = len(axes) - 1 if leads else len(axes)
-        lines = [f"_expect({name}.dim() {'>=' if leads else '=='} {count}, {shape_doc})"]
-        if leads and axes[0][0].size not in known:
-            lines.append(f"{self.lead} = {name}.shape[:{-count}]")
-            known.add(axes[0][0].size)
-        for k, group in enumerate(axes):
-            missing = [i.size for i in group if i.size not in known]
-            if missing:
-                others = [i.size.name for i in group if i.size != missing[0]]
-                divisor = f" // ({' * '.join(others)})" if len(others) > 1 else ""
-                divisor = f" // {others[0]}" if len(others) == 1 else divisor
-                place = k - len(axes) if leads else k
-                lines.append(f"{missing[0].name} = {name}.shape[{place}]{divisor}")
-                known.update(missing)
-        lines.append(f"_expect({name}.shape == {self.shape(component)}, {shape_doc})")
-        return lines if check else [line for line in lines if not line.startswith("_expect(")]
 
     # -- the whole ------------------------------------------------------------------------------
 
@@ -421,11 +213,6 @@ class Plumbing:
                 f"return {'*' if nones else ''}{call}{nones}",
             ),
         )
-
-    @property
-    def kept_names(self) -> list[str]:
-        """A kept tensor that is also an output is saved as a copy of its own."""
-        return [self.name(f"{n}_saved") if n in self.outputs else n for n in self.kept]
 
     def _saved_public(self) -> tuple[Component, ...]:
         return tuple(c for c in self.program.saved if c not in self.program.kept)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from string import ascii_letters
 
 from sympy import Expr, KroneckerDelta, Mul, Pow, Rational, S
 from sympy.core.sorting import default_sort_key
@@ -21,8 +20,8 @@ from derive.emit.scalar import (
     factor_order,
 )
 from derive.emit.source import comma
+from derive.emit.torch_products import einsum_letters, matmul
 from derive.emit.torch_select import Selector
-from derive.errors import DeriveError
 from derive.notation.conditions import Iverson, Position
 from derive.notation.functions import Row
 from derive.notation.nodes import (
@@ -240,7 +239,7 @@ class TorchPrinter(ScalarPrinter):
         if picked is not None:
             scaled = picked[0] if factor == 1 else f"{picked[0]} * {self.code(factor, ())[0]}"
             return self._aligned(scaled if factor == 1 else f"({scaled})", picked[1], space)
-        if self._is_matmul(body, (*free, *dummies)):
+        if self._ismatmul(body, (*free, *dummies)):
             text, order = self._einsum(body, dummies, tuple(i for i in space if i in free))
         else:
             text, order = self._pointwise_sum(body, dummies, free, factor)
@@ -256,7 +255,7 @@ class TorchPrinter(ScalarPrinter):
         rest = [f for f in factors if f is not total]
         means = [1 / d.size for d in total.dummies]
         body, dummies = total.open()
-        can = all(rest.count(m) for m in set(means)) and not self._is_matmul(
+        can = all(rest.count(m) for m in set(means)) and not self._ismatmul(
             body, (*free_indices(total), *dummies)
         )
         if can and len(set(means)) == len(means):
@@ -279,7 +278,7 @@ class TorchPrinter(ScalarPrinter):
             text += " / " + bracket(self.code(divisor, space), UNARY)
         return text, PRODUCT
 
-    def _is_matmul(self, body: Expr, indices: Space) -> bool:
+    def _ismatmul(self, body: Expr, indices: Space) -> bool:
         """Does no factor carry all the indices? A pointwise product would be larger than any."""
         if any(f.is_number for f in Mul.make_args(body)) and len(Mul.make_args(body)) == 1:
             return False
@@ -334,10 +333,10 @@ class TorchPrinter(ScalarPrinter):
         )
         parts = [self._operand(f) for f in operands]
         if len(parts) == 2:
-            product = _matmul(parts[0], parts[1], dummies, result)
+            product = matmul(parts[0], parts[1], dummies, result)
             if product is not None:
                 return product, result
-        letters = _einsum_letters(result, dummies)
+        letters = einsum_letters(result, dummies)
         left = ",".join("".join(letters[i] for i in indices) for _, indices in parts)
         right = "".join(letters[i] for i in result)
         names = ", ".join(text for (text, _), _ in parts)
@@ -348,50 +347,6 @@ class TorchPrinter(ScalarPrinter):
             return (factor.tensor.name, ATOM), factor.indices
         space = self._natural_space(factor, tuple(free_indices(factor)))
         return self.code(factor, space), space
-
-
-def _matmul(
-    a: tuple[Code, Space], b: tuple[Code, Space], dummies: Space, result: Space
-) -> str | None:
-    """`a @ b`, transposed as needed, where both share the one dummy, and what leads the result."""
-    if len(dummies) != 1 or any(len(set(x[1])) != len(x[1]) for x in (a, b)):
-        return None
-    (dummy,) = dummies
-    batch = tuple(i for i in result if i in a[1] and i in b[1])
-    own = [tuple(i for i in x[1] if i not in (*batch, dummy)) for x in (a, b)]
-    if any(dummy not in x[1] or x[1][: len(batch)] != batch for x in (a, b)):
-        return None
-    if any(len(letters) > 1 for letters in own) or (batch and not all(own)):
-        return None
-    if result[len(batch) :] == (*own[1], *own[0]) and all(own):
-        a, b = b, a
-    elif result != (*batch, *own[0], *own[1]):
-        return None
-    left = a[0] if a[1][-1] == dummy else _transposed(a)
-    right = b[0] if b[1][len(batch)] == dummy else _transposed(b)
-    return f"{bracket(left, UNARY)} @ {bracket(right, UNARY)}"
-
-
-def _transposed(tensor: tuple[Code, Space]) -> Code:
-    return f"{bracket(tensor[0], ATOM)}.{'T' if len(tensor[1]) == 2 else 'mT'}", ATOM
-
-
-def _einsum_letters(result: Space, dummies: Space) -> dict[Index, str]:
-    """One letter an index: its own where that is one letter and free, else another.
-
-    DeriveError beyond the letters that torch has.
-    """
-    if (indices := len(result) + len(dummies)) > len(ascii_letters):
-        most = f"torch.einsum has letters for {len(ascii_letters)}"
-        raise DeriveError(f"a sum with {indices} indices: {most}; give parts of it equations")
-    letters: dict[Index, str] = {}
-    spare = iter(ascii_letters)
-    for index in (*result, *dummies):
-        name = index.name if len(index.name) == 1 and index.name not in letters.values() else ""
-        while not name or name in letters.values():
-            name = next(spare)
-        letters[index] = name
-    return letters
 
 
 def _repeated(indices: Space) -> tuple[int, int] | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Sequence
 
 from sympy import Expr, Mul, Pow, Rational, S
 
-from derive.emit.scalar import ATOM, PRODUCT, UNARY, Code, ScalarPrinter, bracket, is_divisor
+from derive.emit.scalar import ATOM, POWER, PRODUCT, UNARY, Code, ScalarPrinter, bracket, is_divisor
 from derive.notation.conditions import EQUAL, Iverson, Position, brackets_of
 from derive.notation.functions import ROWS, Row
 from derive.notation.nodes import (
@@ -119,6 +119,9 @@ class TritonPrinter(ScalarPrinter):
         if exponent.as_coeff_Mul()[0].is_negative:
             return "1 / " + bracket(self.code(Pow(base, -exponent), space), UNARY), PRODUCT
         code = self.code(base, space)
+        if not base.atoms(Component, Size, Position):  # of parameters alone: known when compiled
+            shown = self.code(exponent, ())
+            return f"{bracket(code, ATOM)}**{bracket(shown, ATOM)}", POWER
         if exponent.is_Integer:
             short = exponent <= 3 and isinstance(base, Component)
             text = (

@@ -12,6 +12,7 @@ from derive.errors import Report, Span
 from derive.notation import arithmetic
 from derive.notation import tree as t
 from derive.notation.conditions import EQUAL, Position, contrary, iverson
+from derive.notation.evaluate import is_real
 from derive.notation.functions import POWERS, call
 from derive.notation.indices import Indices
 from derive.notation.nodes import (
@@ -200,7 +201,10 @@ class Builder:
         args = [self.build(p) for p in node.parts]
         if node.name in POWERS:
             return self._power(node, args[0], POWERS[node.name])
-        return call(node.name, *args)
+        found = call(node.name, *args)
+        if found.is_number and not is_real(found):
+            self._refuse("E602", node.span, "this is not a real number", "")
+        return found
 
     def _where(self, node: t.Where) -> Expr:
         """[c] a + [not c] b."""

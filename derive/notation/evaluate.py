@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
+from math import isfinite
 from typing import Any, Protocol
 
 import mpmath
@@ -203,3 +204,11 @@ def constant(expr: Expr) -> float:
 
     with mpmath.workdps(30):
         return float(Evaluator({}, {}, nothing).value(expr, {}))
+
+
+def is_real(expr: Expr) -> bool:
+    """Has a constant a value among the real numbers?"""
+    try:
+        return isfinite(constant(expr))
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return False

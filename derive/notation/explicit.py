@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TypeAlias
 
 from sympy import Add, Expr, KroneckerDelta, Mul, Pow, Rational, S
 
@@ -32,115 +30,21 @@ from derive.notation.nodes import (
     rename,
 )
 from derive.notation.op import is_gradient
+from derive.notation.written import (
+    Base,
+    Bracket,
+    Call,
+    Choice,
+    Factor,
+    Largest,
+    Ones,
+    Operator,
+    Product,
+    Sum,
+)
 
 _MOST_WRITTEN = 1 << 15  # expressions of which it is remembered how they are written
 _TENSORS = (Component, KroneckerDelta, Partial, Position)
-
-
-@dataclass(frozen=True)
-class Ones:
-    """A one-tensor with one letter."""
-
-    index: Index
-
-
-@dataclass(frozen=True)
-class Call:
-    """A function and its arguments."""
-
-    function: Elementwise
-    args: tuple[Sum, ...]
-
-    @property
-    def sums(self) -> tuple[Sum, ...]:
-        return self.args
-
-
-@dataclass(frozen=True)
-class Bracket:
-    """[left relation right]."""
-
-    left: Sum
-    relation: str
-    right: Sum
-    holds: bool
-
-    @property
-    def sums(self) -> tuple[Sum, ...]:
-        return self.left, self.right
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One sum of terms where a condition holds, else the other."""
-
-    condition: Bracket | Iverson
-    taken: Sum
-    other: Sum
-
-    @property
-    def sums(self) -> tuple[Sum, ...]:
-        inside = self.condition.sums if isinstance(self.condition, Bracket) else ()
-        return *inside, self.taken, self.other
-
-
-@dataclass(frozen=True)
-class Largest:
-    """max or min over letters of a sum of terms."""
-
-    word: str
-    letters: tuple[Index, ...]
-    body: Sum
-
-    @property
-    def sums(self) -> tuple[Sum, ...]:
-        return (self.body,)
-
-
-@dataclass(frozen=True)
-class Operator:
-    """∂/∂t of a sum of terms."""
-
-    wrt: Component
-    body: Sum
-
-
-@dataclass(frozen=True)
-class Factor:
-    """base^exponent; an exponent is an exact number or an expression of scalars."""
-
-    base: Base
-    exponent: Expr = S.One
-
-
-@dataclass(frozen=True)
-class Product:
-    """± number × factors; factors with a negative exponent are the denominator."""
-
-    negative: bool
-    number: Expr  # positive
-    factors: tuple[Factor, ...]
-    summed: int = 0  # how many letters the product sums over
-
-    @property
-    def above(self) -> tuple[Factor, ...]:
-        return tuple(f for f in self.factors if not _is_negative(f.exponent))
-
-    @property
-    def below(self) -> tuple[Factor, ...]:
-        return tuple(
-            replace(f, exponent=-f.exponent) for f in self.factors if _is_negative(f.exponent)
-        )
-
-
-@dataclass(frozen=True)
-class Sum:
-    """Terms in the order in which they are written."""
-
-    terms: tuple[Product, ...]
-
-
-Base: TypeAlias = Expr | Ones | Call | Bracket | Choice | Largest | Operator | Sum
 
 
 def explicit(expr: Expr, free: Sequence[Index], letters: Sequence[Index]) -> Sum:
@@ -361,10 +265,6 @@ def _carries(factor: Expr) -> list[Index]:
 def _repeats(dummy: Index, factors: Iterable[Expr]) -> int:
     """A component that repeats a letter counts twice."""
     return sum(isinstance(f, Component) and f.indices.count(dummy) > 1 for f in factors)
-
-
-def _is_negative(exponent: Expr) -> bool:
-    return bool(exponent.as_coeff_Mul()[0].is_negative)
 
 
 @lru_cache(maxsize=_MOST_WRITTEN)

@@ -14,7 +14,7 @@ from sympy import Basic, Expr
 
 P = TypeVar("P")
 _MOST = 1 << 16  # expressions of which something is remembered
-_DUMMIES = 16  # so many, or orders of them, take about as long as all else done with a sum
+_DUMMIES = 16  # so many to be named take about as long as all else that is done with a sum
 
 
 def parts_of(expr: Expr, kind: type[P]) -> frozenset[P]:
@@ -65,8 +65,10 @@ def work_on(expr: Any) -> int:
 
     That is, for the dummies that are named, and for the orders of these that are compared.
     """
-    times = len(getattr(expr, "dummies", ())) + getattr(expr, "compared", 1) - 1
-    return 1 + times * size_of(expr) // _DUMMIES + sum(map(work_on, expr.args))
+    size = size_of(expr)
+    named = len(getattr(expr, "dummies", ())) * size // _DUMMIES
+    compared = (getattr(expr, "compared", 1) - 1) * size
+    return 1 + named + compared + sum(map(work_on, expr.args))
 
 
 def reindexed(expr: Expr, rule: Mapping[Any, Any]) -> Expr:

@@ -10,7 +10,10 @@ from sympy import Expr, KroneckerDelta, Rational, S, Symbol
 from sympy import latex as sympy_latex
 
 from derive.notation.conditions import Iverson, Pick, Position
-from derive.notation.explicit import (
+from derive.notation.explicit import explicit, is_delta
+from derive.notation.nodes import Component, Index, Named, Partial, Size, Tensor
+from derive.notation.op import is_gradient, is_total
+from derive.notation.written import (
     Bracket,
     Call,
     Choice,
@@ -20,11 +23,7 @@ from derive.notation.explicit import (
     Operator,
     Product,
     Sum,
-    explicit,
-    is_delta,
 )
-from derive.notation.nodes import Component, Index, Named, Partial, Size, Tensor
-from derive.notation.op import is_gradient, is_total
 
 _LOWER = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau"
 _OTHERS = "upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"

@@ -8,7 +8,11 @@ from functools import singledispatch
 from sympy import Expr, KroneckerDelta, Rational, S
 
 from derive.notation.conditions import Iverson, Position
-from derive.notation.explicit import (
+from derive.notation.explicit import explicit
+from derive.notation.merged import spelled
+from derive.notation.nodes import Component, Index, Partial, Size
+from derive.notation.solution import sides
+from derive.notation.written import (
     Bracket,
     Call,
     Choice,
@@ -18,11 +22,7 @@ from derive.notation.explicit import (
     Operator,
     Product,
     Sum,
-    explicit,
 )
-from derive.notation.merged import spelled
-from derive.notation.nodes import Component, Index, Partial, Size
-from derive.notation.solution import sides
 
 _HALF = Rational(1, 2)
 

@@ -16,7 +16,6 @@ from typing import cast
 from sympy import Add, Expr, Mul
 
 from derive.derivation import Derivation, primes, total_gradient
-from derive.notation.conditions import brackets_of
 from derive.notation.nodes import (
     Bound,
     Component,
@@ -38,9 +37,9 @@ from derive.plan.paths import INNER, ROWS, USUAL, in_pairs
 from derive.plan.roles import Roles, roles
 from derive.plan.share import share
 from derive.plan.statement import Statement
-from derive.rewrite import everywhere, keeping_shape
+from derive.plan.trim import hidden_sizes, live, missing_sizes, scalars_in, sizes_of_gradients, tidy
+from derive.rewrite import keeping_shape
 from derive.simplify.identities import Identities
-from derive.simplify.laws import CONTRACT, COUNT, OUTSIDE
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ class _Planner:
         forward = [s for e in self.op.equations for s in self._equation(e)]
         chain = [s for name in self.stages for s in self._gradient(name)]
         results = tuple(total_gradient(self.op, c) for c in self.op.differentiable)
-        chain = _live(chain, {r.tensor for r in results})
+        chain = live(chain, {r.tensor for r in results})
         chain = self._shared(chain) if shared else chain
         saved, again = self._split(chain)
         backward = (*again, *chain)
@@ -142,8 +141,9 @@ class _Planner:
         given = {c.tensor for c in self.op.outputs}
         outputs = [c for c in self.op.outputs if c.tensor in given and not self.recomputed]
         public = [*(c for c in saved if c.tensor in self.inputs), *outputs]
-        sizes = _missing_sizes(backward, (*saved, *outputs)) | self._hidden_sizes(public)
-        scalars = _scalars(backward)
+        sizes = missing_sizes(backward, (*saved, *outputs)) | hidden_sizes(self.op, public)
+        sizes |= sizes_of_gradients(self.op, public) - self.row_sizes
+        scalars = scalars_in(backward)
         return Program(
             self.op,
             roles(self.op),
@@ -158,11 +158,11 @@ class _Planner:
     def run_forward(self) -> Program:
         """The statements of the equations, and the sizes and parameters that they need."""
         forward = [s for e in self.op.equations for s in self._equation(e)]
-        forward = share_calls(_live(forward, {c.tensor for c in self.op.outputs}), self._named_call)
+        forward = share_calls(live(forward, {c.tensor for c in self.op.outputs}), self._named_call)
         used = {c.tensor for s in forward for c in s.uses}
         given = [c for c in self.op.inputs if c.tensor in used]
-        sizes = _missing_sizes(forward, given) | self._hidden_sizes(given)
-        scalars = _scalars(forward)
+        sizes = missing_sizes(forward, given) | hidden_sizes(self.op, given)
+        scalars = scalars_in(forward)
         return Program(
             self.op,
             roles(self.op),
@@ -173,19 +173,6 @@ class _Planner:
             tuple(p.symbol for p in self.op.parameters if p.symbol in scalars),
             (),
         )
-
-    def _hidden_sizes(self, public: Iterable[Component]) -> set[Size]:
-        """Of the sizes that one axis shows together, those without which none can be told."""
-        axes = [[i.size for i in a] for c in public for a in c.tensor.axes(c.indices)]
-        shown = {a[0] for a in axes if len(a) == 1}
-        extents = {e.size for e in self.op.extents}
-        hidden: set[Size] = set()
-        for merged in (a for a in axes if len(a) > 1):
-            unknown = [s for s in merged if s not in shown | hidden]
-            given = [s for s in unknown if s in extents]
-            others = [s for s in unknown if s not in extents]
-            hidden |= {*given, *others[:-1]}
-        return hidden
 
     # -- forward -----------------------------------------------------------------------------
 
@@ -372,7 +359,7 @@ class _Planner:
                 return node
             return node.func(*(visit(a, inside) for a in node.args))
 
-        last = visit(in_pairs(_tidy(expr), self._length), False)
+        last = visit(in_pairs(tidy(expr), self._length), False)
         return [*made, Statement(target, last, note)]
 
     def _length(self, index: Index) -> int:
@@ -423,50 +410,3 @@ class _Planner:
     def _next_rank(self) -> int:
         self.rank += 1
         return self.rank
-
-
-def _tidy(expr: Expr) -> Expr:
-    """Sums as they are computed: nothing in them that does not depend on their index."""
-    expr = everywhere(_merged, expr)
-    for law in (CONTRACT, OUTSIDE, COUNT):
-        expr = everywhere(law.apply, expr)
-    return expr
-
-
-def _merged(expr: Expr) -> Expr | None:
-    """Σ_s a Σ_k [q = s - k] b as one sum: which of the two is picked is for printing to choose."""
-    if not isinstance(expr, Contraction):
-        return None
-    body, dummies = expr.open()
-    factors = Mul.make_args(body)
-    for inner in (f for f in factors if isinstance(f, Contraction)):
-        own, more = inner.open()
-        conditions = [c for c in brackets_of(own) if any(c.solved_for(d) for d in dummies)]
-        if conditions:
-            return Contraction(Mul(*(f for f in factors if f is not inner), own), *dummies, *more)
-    return None
-
-
-def _live(statements: list[Statement], wanted: set[Tensor]) -> list[Statement]:
-    """The statements that something wanted depends on."""
-    live: list[Statement] = []
-    wanted = set(wanted)
-    for statement in reversed(statements):
-        if statement.target.tensor in wanted:
-            live.append(statement)
-            wanted |= {c.tensor for c in statement.uses}
-    return live[::-1]
-
-
-def _missing_sizes(statements: Iterable[Statement], given: Iterable[Component]) -> set[Size]:
-    """Sizes that the backward pass uses and no tensor it is given shows."""
-    shown = {i.size for c in given for i in c.indices}
-    used: set[Size] = set()
-    for s in statements:
-        used |= s.expr.atoms(Size) | {i.size for i in s.target.indices}
-        used |= {i.size for i in s.expr.atoms(Index)}
-    return used - shown
-
-
-def _scalars(statements: Iterable[Statement]) -> set[Scalar]:
-    return {a for s in statements for a in s.expr.atoms(Scalar)}

@@ -165,7 +165,8 @@ def _operation(
     if isinstance(expr, Solution):
         return _solved(expr, axes, values, like, numbers)
     if isinstance(expr, Pow) and not expr.exp.atoms(Component):
-        exponent = float(expr.exp.xreplace({s: values[s.name] for s in expr.exp.atoms(Scalar)}))
+        named = {s: values[s.name] for s in expr.exp.atoms(Scalar, Size)}
+        exponent = float(expr.exp.xreplace(named))
         return numbers.power(value(expr.base, axes, values, like, numbers), exponent)
     if isinstance(expr, Mul):
         return _product(expr, axes, values, like, numbers)

@@ -39,8 +39,8 @@ SAVED = {  # inputs first
     "no_gradient": ["w"],
     "gelu": ["x"],
     "constant": [],
-    "attention": ["q", "key", "v", "s", "z"],
-    "weight_norm": ["v", "g", "n"],
+    "attention": ["q", "k", "v", "s", "m", "z"],
+    "weight_norm": ["v", "g", "r"],
 }
 
 
@@ -128,12 +128,13 @@ CENTRED = {
     "layer_norm": {"mu"},
     "instance": {"cen"},
     "batch_norm": {"mu"},
+    "column_norm": {"mu"},
     "add_norm": {"mu"},
     "adaptive_norm": {"mu"},
     "double_norm": {"c", "c2"},
     "correlation": {"cx", "cz"},
     "moments": {"c"},
-    "covariance": {"u"},
+    "covariance": {"mu"},
     "group_norm": {"mu"},
     "channel_norm": {"mu"},
     "rms_norm": set(),
@@ -222,7 +223,7 @@ def test_sizes_and_scalars_are_saved_where_no_tensor_shows_them(
 
 def test_a_saved_root_needs_no_eps() -> None:
     assert not program(named("layer_norm")).saved_scalars
-    assert [s.name for s in program(named("batch_norm")).saved_scalars] == ["eps"]
+    assert [s.name for s in program(named("column_norm")).saved_scalars] == ["eps"]
 
 
 # -- what needs what ------------------------------------------------------------------------------

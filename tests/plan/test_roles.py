@@ -10,13 +10,15 @@ from derive.plan.roles import ELEMENT_WISE, GENERAL, PRODUCT, ROW_WISE, kernel_c
 from tests.samples import every_op, name_of, named
 
 CLASSES = {
-    ROW_WISE: "layer_norm rms_norm softmax log_softmax temperature_softmax instance vector_norm "
-    "double_norm add_norm gated_rms_norm unit_rows poly_norm layer_norm_at_once soft_weights "
-    "entropy divergence correlation moments cosine power_mean weight_norm many_sums huber hinge",
+    ROW_WISE: "layer_norm rms_norm softmax log_softmax shifted_softmax temperature_softmax "
+    "instance vector_norm double_norm add_norm gated_rms_norm unit_rows poly_norm power_norms "
+    "layer_norm_at_once soft_weights entropy divergence correlation moments cosine power_mean "
+    "weight_norm many_sums clipped_huber hinge",
     ELEMENT_WISE: "gelu swiglu dynamic_tanh clamp softsign waves powers no_gradient rows_only",
     PRODUCT: "matmul linear bilinear product_chain polyadic quadratic traces transposed",
-    GENERAL: "attention self_attention perceptron batch_norm group_norm channel_norm permuted "
-    "middle_softmax doubly_normalized covariance gram distances projector adaptive_norm lora",
+    GENERAL: "attention self_attention perceptron batch_norm column_norm group_norm channel_norm "
+    "permuted middle_softmax doubly_normalized covariance gram distances projector adaptive_norm "
+    "lora low_rank",
 }
 EXPECTED = [(name, kind) for kind, listed in CLASSES.items() for name in listed.split()]
 
@@ -31,12 +33,14 @@ LEADING = {
     "softmax": "b",
     "linear": "b",
     "matmul": "i",
-    "attention": "b",
+    "attention": "i",
+    "multi_head_attention": "b",
     "gated_rms_norm": "a",
     "gelu": "n",
     "distances": "i",
     "vector_norm": None,
     "batch_norm": None,
+    "column_norm": None,
     "channel_norm": None,
     "covariance": None,
     "squared_error": None,

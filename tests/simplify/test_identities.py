@@ -58,12 +58,13 @@ KNOWN = [
     ("standard", "b", "1[h]*y[b,h]^2", "H*(1 - eps/sigma[b]^2)"),
     ("instance", "p", "1[r]*cen[p,r]", "0"),
     ("instance", "p", "1[r]*cen[p,r]^2", "T*var[p]"),
-    ("group_norm", "n,g", "1[c,s]*mu[n,g,c,s]", "0"),
-    ("group_norm", "n,g", "1[c,s]*mu[n,g,c,s]^2", "C*S*v[n,g]"),
+    ("group_norm", "n,g", "1[s,p]*mu[n,g,s,p]", "0"),
+    ("group_norm", "n,g", "1[s,p]*mu[n,g,s,p]^2", "S*P*v[n,g]"),
     ("channel_norm", "g", "1[a,c]*mu[a,g,c]", "0"),
-    ("batch_norm", "c", "1[n]*mu[n,c]", "0"),
-    ("attention", "b,n,i", "1[j]*p[b,n,i,j]", "1"),
-    ("covariance", "i", "1[n]*u[n,i]", "0"),
+    ("batch_norm", "c", "1[n,p]*mu[n,c,p]", "0"),
+    ("column_norm", "c", "1[n]*mu[n,c]", "0"),
+    ("multi_head_attention", "b,n,i", "1[j]*p[b,n,i,j]", "1"),
+    ("covariance", "i", "1[n]*mu[n,i]", "0"),
     ("double_norm", "b", "1[h]*c2[b,h]", "0"),
     ("soft_weights", "", "1[h]*p[h]", "1"),
 ]
@@ -95,7 +96,7 @@ UNKNOWN = [
     ("softmax", "i", "1[b]*p[b,i]"),
     ("softmax", "b", "p[b,i]*x[b,i]"),
     ("rms_norm", "b", "1[h]*x[b,h]"),
-    ("group_norm", "n,g,c", "1[s]*mu[n,g,c,s]"),
+    ("group_norm", "n,g,s", "1[p]*mu[n,g,s,p]"),
     ("channel_norm", "a,g", "1[c]*mu[a,g,c]"),
 ]
 

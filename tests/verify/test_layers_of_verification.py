@@ -74,7 +74,7 @@ def test_an_exponent_is_no_scale() -> None:
 
 def test_what_cancels_whatever_it_is_need_not_be_seen() -> None:
     """The shift of a softmax: an error in it changes no result."""
-    found = answers(program(derived("softmax")), draw(named("softmax"), SIZES))
+    found = answers(program(derived("shifted_softmax")), draw(named("shifted_softmax"), SIZES))
     unseen = [p.name for p, answer in found.items() if answer < 1e-10]
     assert unseen == ["term 1 of e"]
     assert caught(found, 1e-10)[0] < 1e-9

@@ -97,7 +97,7 @@ def test_one_outlier(name: str) -> None:
 
 def test_softmax_of_large_numbers() -> None:
     x = 1e4 * random(4, 16)
-    (p,), (dx, _) = run(function("softmax"), (x, x.amax(-1)))
+    (p,), (dx,) = run(function("softmax"), (x,))
     assert p.isfinite().all()
     assert dx.isfinite().all()
     torch.testing.assert_close(p, torch.softmax(x, -1), rtol=1e-12, atol=0)

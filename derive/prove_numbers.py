@@ -1,0 +1,88 @@
+"""Small tensors of short decimal numbers, at which an equation may be seen to be wrong."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from itertools import product
+from math import prod
+from typing import Any
+
+import mpmath
+from sympy import Expr
+
+from derive.notation.effort import spend
+from derive.notation.evaluate import Evaluator
+from derive.notation.nodes import Bound, Component, Index, Labels, Tensor, free_indices
+from derive.notation.op import Op, gradient
+
+_FEW = 3  # integers of no said range are below this
+
+
+class _Remembering(Evaluator):
+    """An evaluator that counts nodes, and sums once what stands in several sums."""
+
+    def __init__(self, *known: Any) -> None:
+        super().__init__(*known)
+        self.free: dict[int, list[Index]] = {}  # by the identity of a sum: to compare takes long
+        self.sums: dict[tuple[int, tuple[int, ...]], Any] = {}
+        self.kept: list[Expr] = []
+
+    def value(self, expr: Expr, at: Mapping[Index, int]) -> Any:
+        spend(1)
+        if not isinstance(expr, Bound):
+            return super().value(expr, at)
+        if id(expr) not in self.free:
+            self.free[id(expr)] = free_indices(expr)
+            self.kept.append(expr)
+        key = (id(expr), tuple(at[i] for i in self.free[id(expr)]))
+        if key not in self.sums:
+            self.sums[key] = super().value(expr, at)
+        return self.sums[key]
+
+
+class Sample:
+    """Small tensors of short decimal numbers, and everything the op makes of them."""
+
+    def __init__(self, op: Op, lengths: tuple[int, ...], seed: int, positive: bool) -> None:
+        self.op = op
+        names = dict.fromkeys(i.size for i in op.letters)
+        self.sizes = {s: lengths[k % len(lengths)] for k, s in enumerate(names)}
+        self.positive = positive
+        self.random = random.Random(seed)  # noqa: S311  # numbers to look at, no secret
+        self.scalars = {
+            p.symbol: mpmath.mpf(p.default.numerator) / p.default.denominator for p in op.parameters
+        }
+        self.known: dict[tuple[Tensor, tuple[int, ...]], Any] = {}
+        self.evaluator = _Remembering(self.sizes, self.scalars, self._component)
+        for component in (*op.inputs, *(gradient(c) for c in op.outputs)):
+            spend(prod(self.sizes[i.size] for i in component.indices))
+            for place in product(*(range(self.sizes[i.size]) for i in component.indices)):
+                self.known[component.tensor, place] = self._draw(component.tensor)
+
+    def _draw(self, tensor: Tensor) -> Any:
+        if isinstance(tensor, Labels):
+            values = self.sizes[tensor.values] if tensor.values else _FEW
+            return mpmath.mpf(self.random.randrange(values))
+        tenths = self.random.randint(1, 19)
+        sign = 1 if self.positive else self.random.choice((1, -1))
+        return mpmath.mpf(sign * tenths) / 10
+
+    def _component(self, component: Component, place: tuple[int, ...]) -> Any:
+        key = (component.tensor, place)
+        if key not in self.known:
+            equation = self.op.definitions[component.tensor]
+            at = dict(zip(equation.target.indices, place, strict=True))
+            self.known[key] = self.evaluator.value(equation.expr, at)
+        return self.known[key]
+
+    def shown(self) -> dict[str, Any]:
+        """The inputs and cotangents as nested lists."""
+        components = (*self.op.inputs, *(gradient(c) for c in self.op.outputs))
+        return {c.tensor.name: self._nested(c, ()) for c in components}
+
+    def _nested(self, component: Component, place: tuple[int, ...]) -> Any:
+        if len(place) == len(component.indices):
+            return float(self.known[component.tensor, place])
+        size = self.sizes[component.indices[len(place)].size]
+        return [self._nested(component, (*place, k)) for k in range(size)]
