@@ -35,7 +35,7 @@ KERNELS = tuple(op for op in every_op() if has_kernels(op))
 NORMS = ("layer_norm", "rms_norm", "softmax")
 # Their m is the maximum of the row.
 SHIFTED = ("shifted_softmax", "shifted_log_softmax", "temperature_softmax")
-KINKED = ("clipped_huber", "hinge", "clamp")  # whose derivative at NaN is anybody's
+KINKED = ("clipped_huber", "hinge", "clamp", "relu")  # whose derivative at NaN is anybody's
 CENTRED = ("layer_norm", "instance", "vector_norm", "layer_norm_at_once")
 WEIGHTS = ("gamma", "g", "w", "s")
 UNCENTRED = ("dbeta", "do")  # a sum of dy alone
@@ -61,7 +61,6 @@ NATIVE: dict[str, Function] = {
     "layer_norm_at_once": layer_norm(1e-5),
     "rms_norm": lambda x, g: F.rms_norm(x, x.shape[-1:], g, 1e-6),
     "softmax": lambda x: x.softmax(-1),
-    "log_softmax": lambda x: x.log_softmax(-1),
     "shifted_softmax": shifted(torch.softmax),
     "shifted_log_softmax": shifted(torch.log_softmax),
 }

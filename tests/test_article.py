@@ -9,15 +9,16 @@ import pytest
 
 from derive import cli
 from derive.article import Finding, prove_document
-from derive.catalogue import catalogue, load, parse
+from derive.catalogue import load, parse
 from derive.derivation import Derivation, differentiate
 from derive.notation.tex import read_document, survey
 from derive.prove import Proof, Refutation, Undecided, _Prover, prove_statement
 from derive.rewrite import keeping_shape
+from tests.samples import FIRST
 from tests.tex_mutants import ARTICLE_PAIRS, mutants
 
 ARTICLE = Path(__file__).parent / "data" / "layer_norm_article.md"
-NAMES = list(catalogue())
+NAMES = list(FIRST)
 
 
 def words(found: list[Finding]) -> Counter[str]:

@@ -62,7 +62,8 @@ RELATIONS = {  # what a relation needs of a header
     "solve w: A[n,i]*A[n,k]*w[k] + lam*w[i] = A[n,i]*t[n]": "A[n,i], t[n]; lam = 1) -> w[k]",
     "solve x: x[i] = A[i,j]*x[j] + b[i]": "A[i,i], b[i]) -> x[i]",
 }
-CONDITIONS = """op f(x[b,h], z[i,j], u[c], t[b]: int[c], s[b]: int[c]; lambd = 1, ignore = -1) -> y, r
+CONDITIONS = """op f(x[b,h], z[i,j], u[c], t[b]: int[c], s[b]: int[c]; lambd = 1, ignore = -1
+  ) -> y, r
 y = sum[b](sum[h](sum[i](sum[j](sum[c](1[b,h,i,j,c]*where({}, 1, 0))))))
 r = 1[b]*x[b,h]*1[h]*z[i,j]*1[i,j]*u[c]*1[c]*lambd*ignore*where(t[b] < s[b], 1, 0)
 """
@@ -81,6 +82,9 @@ PLACES = """op f(x[b,s], z[b,s,c], q[n,i,j], w[k,c], v[k,l], r[d], a[j]) -> y, u
 y = {}
 u = 1[b]*x[b,s]*1[s]*z[b,s,c]*w[k,c]*1[k]*v[k,l]*1[l]*q[n,i,j]*1[n,i,j]*r[d]*1[d]*a[j]
 """
+
+
+OTHERS = {"x[b,s-k,c]": "z[b,s-k,c]", "x[n,": "q[n,", "w[k,l]": "v[k,l]", "*x[j]": "*a[j]"}
 
 
 def summed(shown: str) -> str:

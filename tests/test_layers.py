@@ -24,6 +24,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("config",),
     ("catalogue",),
     ("emit",),
+    ("prove_numbers",),
     ("prove",),
     ("theorems",),
     ("verify", "article", "listing", "paper"),

@@ -118,13 +118,13 @@ def fill(parts: Iterable[str], width: int) -> list[str]:
 def bracketed(opening: str, items: Iterable[str], closing: str, indent: int) -> str:
     """`opening item, item closing` on one line, or an item a line.
 
-    A single item may end in a comma, which makes a tuple of it.
+    A single item may end in a comma, which makes a tuple of it; so does an empty one behind it.
     """
     items = list(items)
     line = f"{opening}{', '.join(items)}{closing}"
     if indent + len(line) <= WIDTH:
         return line
-    inner = "".join(f"{' ' * (indent + 4)}{item.removesuffix(',')},\n" for item in items)
+    inner = "".join(f"{' ' * (indent + 4)}{item.removesuffix(',')},\n" for item in items if item)
     return f"{opening}\n{inner}{' ' * indent}{closing}"
 
 

@@ -131,9 +131,11 @@ class Selector:
         letters = _letters(picked)
         if not set(own) & set(letters) and isinstance(expr, Component):
             place = expr.indices.index(index)
-            colons = [":"] * place + [self._places(picked, index, letters)]
             order = (*expr.indices[:place], *letters, *expr.indices[place + 1 :])
-            return f"{expr.tensor.name}[{', '.join(colons)}]", order
+            found = self._places(picked, index, letters)
+            if isinstance(picked, Component) and letters:  # brackets would count a -1 from the end
+                return self._selected(expr.tensor.name, place, found, letters), order
+            return f"{expr.tensor.name}[{', '.join([':'] * place + [found])}]", order
         order = (*own, *(i for i in letters if i not in own))
         values = self._expanded(expr, (*order, index))
         lead = "None, " * next((k for k, i in enumerate(order) if i in letters), 0)
@@ -141,6 +143,13 @@ class Selector:
         if set(letters) < set(order):
             picks += f".expand({', '.join(i.size.name for i in order)}, 1)"
         return f"{values}.gather({len(order)}, {picks}).squeeze({len(order)})", order
+
+    def _selected(self, name: str, place: int, found: str, letters: Space) -> str:
+        """The values along an axis that a label picks; one that is out of range is an error."""
+        if len(letters) == 1:
+            return f"{name}.index_select({place}, {found})"
+        sizes = comma(i.size.name for i in letters)
+        return f"{name}.index_select({place}, {found}.flatten()).unflatten({place}, ({sizes}))"
 
     def _scattered(
         self, body: Expr, index: Index, label: Component, dummies: Space

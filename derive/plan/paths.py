@@ -14,13 +14,27 @@ import opt_einsum
 from sympy import Add, Expr, Mul
 
 from derive.notation.conditions import Iverson, brackets_of, without
-from derive.notation.nodes import Contraction, Index, free_indices, fresh_index
+from derive.notation.nodes import Contraction, Index, Size, free_indices, fresh_index
+from derive.notation.op import Op
 from derive.rewrite import everywhere
 
 ROWS, USUAL, INNER = 80, 64, 48  # lengths that indices count as
 _MOST_EXACT = 8  # factors whose best order is searched for among all
 
 Lengths = Callable[[Index], int]
+
+
+def lengths(op: Op, rows: set[Size]) -> Lengths:
+    """How long an index counts as, where it matters what is multiplied first."""
+    sizes = [{i.size for i in c.indices} for c in (*op.inputs, *op.outputs)]
+    carried = set().union(*(s for s in sizes if s & rows))
+
+    def length(index: Index) -> int:
+        if index.size in rows:
+            return ROWS
+        return USUAL if index.size in carried or not rows else INNER
+
+    return length
 
 
 def in_pairs(expr: Expr, length: Lengths) -> Expr:

@@ -33,7 +33,7 @@ from derive.notation.text import equation_text, to_text
 from derive.plan.calls import Form, share_calls
 from derive.plan.copies import copied_gradients, copied_outputs
 from derive.plan.differences import Differences, carried
-from derive.plan.paths import INNER, ROWS, USUAL, in_pairs
+from derive.plan.paths import in_pairs, lengths
 from derive.plan.roles import Roles, roles
 from derive.plan.share import share
 from derive.plan.statement import Statement
@@ -127,6 +127,9 @@ class _Planner:
         self.rank = 100_000
         self.again: dict[Tensor, Statement] = {}  # how a forward tensor is computed from saved ones
         self.differences = Differences()
+        leading = roles(op).leading
+        self.rows = {leading.size} if leading is not None else set()
+        self.length = lengths(op, self.rows)
 
     def run(self, shared: bool) -> Program:
         forward = [s for e in self.op.equations for s in self._equation(e)]
@@ -142,7 +145,7 @@ class _Planner:
         outputs = [c for c in self.op.outputs if c.tensor in given and not self.recomputed]
         public = [*(c for c in saved if c.tensor in self.inputs), *outputs]
         sizes = missing_sizes(backward, (*saved, *outputs)) | hidden_sizes(self.op, public)
-        sizes |= sizes_of_gradients(self.op, public) - self.row_sizes
+        sizes |= sizes_of_gradients(self.op, public) - self.rows
         scalars = scalars_in(backward)
         return Program(
             self.op,
@@ -359,25 +362,8 @@ class _Planner:
                 return node
             return node.func(*(visit(a, inside) for a in node.args))
 
-        last = visit(in_pairs(tidy(expr), self._length), False)
+        last = visit(in_pairs(tidy(expr), self.length), False)
         return [*made, Statement(target, last, note)]
-
-    def _length(self, index: Index) -> int:
-        """How long an index counts as, where it matters what is multiplied first."""
-        if index.size in self.row_sizes:
-            return ROWS
-        return USUAL if index.size in self.carried_with_rows or not self.row_sizes else INNER
-
-    @cached_property
-    def row_sizes(self) -> set[Size]:
-        leading = roles(self.op).leading
-        return {leading.size} if leading is not None else set()
-
-    @cached_property
-    def carried_with_rows(self) -> set[Size]:
-        """The sizes of the axes of tensors that have rows."""
-        sizes = [{i.size for i in c.indices} for c in (*self.op.inputs, *self.op.outputs)]
-        return set().union(*(s for s in sizes if s & self.row_sizes))
 
     def _named(self, total: Expr, target: Component, made: list[Statement]) -> Expr:
         """The component that holds a sum, by a new statement or by one that is there."""

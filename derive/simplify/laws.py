@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import reduce
+from math import prod
 
 from sympy import Add, Expr, KroneckerDelta, Mul
 
 from derive.notation.conditions import Iverson
+from derive.notation.effort import Exhausted
 from derive.notation.known import parts_of
 from derive.notation.nodes import Contraction, Index, free_indices
 from derive.notation.op import holds_gradient
 from derive.rewrite import Law, opened
-from derive.simplify.normal import connected
+from derive.simplify.normal import MOST_TERMS, connected
 
 
 def _distribute(wanted: Callable[[Expr], bool]) -> Callable[[Expr], Expr | None]:
@@ -28,6 +30,8 @@ def _distribute(wanted: Callable[[Expr], bool]) -> Callable[[Expr], Expr | None]
         sums = [f for f in expr.args if isinstance(f, Add) and wanted(f)]
         if not sums:
             return None
+        if prod(len(s.args) for s in sums) > MOST_TERMS:
+            raise Exhausted
         rest = Mul(*(f for f in expr.args if f not in sums))
         return Add(*reduce(lambda left, s: [a * b for a in left for b in s.args], sums, [rest]))
 

@@ -36,6 +36,7 @@ _MOST_INPUTS = 8
 _MOST_AXES = 4
 _MOST_WORK = 12_000  # nodes that are worth evaluating at a point
 _LARGEST_DEGREE = 6
+_LEAST = mpmath.mpf(1) / (4 * _LARGEST_DEGREE)  # below, no such fraction is near
 
 
 class Part(NamedTuple):
@@ -236,7 +237,7 @@ def _ratio(pairs: Sequence[tuple[Any, Any]]) -> Fraction | None:
     if all(abs(dot) <= _ZERO * max(1, size) for dot, _ in pairs):
         return Fraction(0)
     dot, scale = max(pairs, key=lambda pair: abs(pair[1]))
-    if scale == 0 or abs(dot / scale) > _LARGEST_DEGREE:
+    if scale == 0 or not _LEAST < abs(dot / scale) <= _LARGEST_DEGREE:
         return None
     k = Fraction(str(mpmath.nstr(dot / scale, 20))).limit_denominator(_LARGEST_DEGREE)
     ratio = mpmath.mpf(k.numerator) / k.denominator

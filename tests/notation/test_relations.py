@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.autograd.gradcheck import gradcheck
 
-from derive import prove
 from derive.higher import backward
 from derive.notation.nodes import Component
 from derive.notation.op import Op
@@ -215,11 +214,6 @@ def test_gradients_of_gradients_are_exact(name: str) -> None:
     report = exact(backward(read(RELATIONS[name])))
     assert report.components
     assert report.mismatch is None
-
-
-def test_a_relation_is_proved() -> None:
-    assert prove(read(SYSTEM), "A[i,k]*y[k] = b[i]")
-    assert not prove(read(SYSTEM), "A[k,i]*y[k] = b[i]")
 
 
 # -- run ------------------------------------------------------------------------------------------

@@ -51,6 +51,13 @@ def test_each_op_has_the_theorems_that_are_listed(op: Op, request: pytest.Fixtur
     assert found == listed(op)
 
 
+def test_every_line_has_its_op() -> None:
+    """In the order of the ops, as a list that is written anew has them."""
+    text = LISTED.read_text(encoding="utf-8")
+    names = list(dict.fromkeys(line.partition(" | ")[0] for line in text.splitlines()))
+    assert names == [op.name for op in every_op() if op.name in names]
+
+
 @pytest.mark.parametrize("op", every_op(), ids=name_of)
 def test_each_theorem_holds_at_random_numbers(op: Op) -> None:
     for identity in derived(op.name).identities:

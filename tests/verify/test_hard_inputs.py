@@ -92,7 +92,7 @@ def test_many_short_rows(name: str) -> None:
         assert hard.error(got, exact) <= 16 * ROUNDING
 
 
-@pytest.mark.parametrize("name", ["softmax", "log_softmax", "shifted_softmax"])
+@pytest.mark.parametrize("name", ["softmax", "shifted_softmax", "shifted_log_softmax"])
 @pytest.mark.parametrize("scale", [1e4, 1e30])
 def test_no_exponential_overflows(name: str, scale: float) -> None:
     """Numbers of any size, shifted by the maximum of their row: what torch's own functions give."""
@@ -113,14 +113,14 @@ def test_hard_inputs(check: str, op: Op) -> None:
     CHECKS[check](function(op.name), op)
 
 
-@pytest.mark.parametrize("name", NORMS)
+@pytest.mark.parametrize("name", ["layer_norm", "rms_norm", "shifted_softmax"])
 @pytest.mark.parametrize("shape", [(0, 5), (3, 0), (0, 0), (2, 0, 5)])
 def test_nothing_to_do_as_in_torch(name: str, shape: tuple[int, ...]) -> None:
     """No rows, or rows of no columns: no error, results of the shapes that torch's have, γ's
     gradient zero. torch itself asks nothing of a row's length, so neither is it refused here."""
     x = torch.zeros(shape, dtype=torch.float64)
-    weights = {"layer_norm": 2, "rms_norm": 1, "softmax": 0}[name]
-    rest = [random(shape[-1], seed=k) for k in range(weights)]
+    weights = {"layer_norm": 2, "rms_norm": 1, "shifted_softmax": 0}[name]
+    rest = [random(shape[-1], seed=k) for k in range(weights)] or [x.new_zeros(shape[:-1])]
     for got, want in zip(
         run(function(name), (x, *rest)), run(NATIVE[name], (x, *rest)), strict=True
     ):
