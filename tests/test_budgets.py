@@ -160,7 +160,7 @@ def test_what_is_too_long_is_refused_at_its_equation(name: str) -> None:
     assert refusal.help
 
 
-@pytest.mark.parametrize("name", ["16 maxima", "64 inputs", "16 nested means"])
+@pytest.mark.parametrize("name", ["16 equations", "64 inputs", "16 nested means"])
 def test_code_is_written_in_time(name: str) -> None:
     with limited(SECONDS):
         made = generate([op_of(SHOWN[name])], list(BACKENDS.values()))
