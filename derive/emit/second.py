@@ -60,6 +60,7 @@ class SecondModule:
         self.program = without_rows(program, first.op)
         rows = roles(first.op).leading
         self.io = Plumbing(self.program, found, rows=rows.size if rows else None)
+        self.io.casts = first.casts
         self.module = TorchModule(self.program, found, self.io)
         self.tangent = TangentModule(self.io, found, "backward_")
         pairs = zip(op.inputs[len(first.op.inputs) :], first.op.outputs, strict=True)

@@ -52,6 +52,7 @@ class TangentModule:
         self.program: Program = replace(program, op=kept)
         rows = roles(first.op).leading
         self.io = Plumbing(self.program, derivation, rows=rows.size if rows else None)
+        self.io.casts = first.casts
         self.module = TorchModule(self.program, derivation, self.io)
 
     @property

@@ -315,10 +315,14 @@ def test_outputs_do_not_share_memory_with_inputs(op: Op) -> None:
 def second(call: Callable[..., Any], sample: Sample) -> list[Tensor]:
     """The gradients of the sum of the gradients, by inputs and by cotangents."""
     leaves, given = leaves_of(sample.inputs), leaves_of(sample.cotangents)
-    outputs = listed(call(*leaves))
+    outputs = zip(listed(call(*leaves)), given, strict=True)
+    known = [(o, g) for o, g in outputs if o.requires_grad]
+    if not known:
+        return [torch.zeros_like(t) for t in (*real(leaves), *given)]
     firsts = torch.autograd.grad(
-        outputs, real(leaves), given, create_graph=True, allow_unused=True, materialize_grads=True
-    )
+        [o for o, _ in known], real(leaves), [g for _, g in known],
+        create_graph=True, allow_unused=True, materialize_grads=True,
+    )  # fmt: skip
     total = torch.stack([g.sum() for g in firsts]).sum()
     if not total.requires_grad:
         return [torch.zeros_like(t) for t in (*real(leaves), *given)]

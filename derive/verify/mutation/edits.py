@@ -41,7 +41,7 @@ class _Walk:
         self.starts = [sum(map(len, lines[:k])) for k in range(len(lines) + 1)]
 
     def module(self) -> Iterator[Edit]:
-        for node in ast.walk(ast.parse(self.text)):
+        for node in exempt.first_order(ast.parse(self.text)):
             if isinstance(node, ast.FunctionDef) and not exempt.is_exempt(node):
                 bound = {a.arg for a in (*node.args.args, *node.args.kwonlyargs)}
                 for statement in node.body:
