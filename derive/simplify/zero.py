@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from sympy import Add, Expr, Integer, KroneckerDelta, Mul, Rational, S, floor
 
-from derive.notation.effort import bounded
+from derive.notation.effort import Exhausted, bounded
 from derive.notation.functions import Elementwise, call
 from derive.notation.nodes import Index, Scalar, Size, free_indices, fresh_index
 from derive.simplify.elementary import Elementary, Splitting, is_composite
@@ -204,8 +204,11 @@ def _led_by_heaviest(form: Deciding, base: Expr) -> tuple[Term, ...]:
 
     They are remembered, so whether it is too much work must not depend on what was done before.
     """
-    with bounded(_MOST_WORK, within=False):
-        terms = sorted(form.settle(form.expand(base)), key=_weight, reverse=True)
+    try:
+        with bounded(_MOST_WORK, within=False):
+            terms = sorted(form.settle(form.expand(base)), key=_weight, reverse=True)
+    except Exhausted:
+        raise TooLarge from None
     return tuple(terms) if terms and any(_weight(terms[0])[:2]) else ()
 
 

@@ -49,6 +49,8 @@ class _Walk:
 
     def statement(self, node: ast.stmt, bound: set[str], absolute: str) -> Iterator[Edit]:
         """The edits of a statement; what it binds is bound from then on."""
+        if exempt.is_exempt(node):
+            return
         blocks = [b for name in ("body", "orelse") for b in getattr(node, name, [])]
         first = node.lineno
         last = (blocks[0].lineno - 1 if blocks else node.end_lineno) or first
