@@ -137,7 +137,7 @@ def _assembled(
 
 def _ranked(tensor: Tensor, name: str, rank: int) -> Tensor:
     if isinstance(tensor, Labels):
-        return Labels(name, rank, tensor.values, tensor.groups)
+        return Labels(name, rank, tensor.values, tensor.groups, tensor.sentinels)
     return Tensor(name, rank, tensor.groups)
 
 

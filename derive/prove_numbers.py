@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from itertools import product
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from itertools import islice, product
 from math import prod
 from typing import Any
 
-import mpmath
 from sympy import Expr
 
-from derive.notation.effort import spend
-from derive.notation.evaluate import Evaluator
+from derive.draw import draw_label
+from derive.notation.effort import Exhausted, bounded, spend
+from derive.notation.evaluate import DIGITS, FLOATS, Arithmetic, Evaluator
 from derive.notation.nodes import Bound, Component, Index, Labels, Tensor, free_indices
 from derive.notation.op import Op, gradient
 
-_FEW = 3  # integers of no said range are below this
+_LENGTHS = (2, 3, 2, 3)
+_ROUNDING = 1e-6  # of sums of a few numbers near 1
+_MOST_NUMBERS = 20_000
+_MOST_PLACES = 16
 
 
 class _Remembering(Evaluator):
     """An evaluator that counts nodes, and sums once what stands in several sums."""
 
-    def __init__(self, *known: Any) -> None:
-        super().__init__(*known)
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
         self.free: dict[int, list[Index]] = {}  # by the identity of a sum: to compare takes long
         self.sums: dict[tuple[int, tuple[int, ...]], Any] = {}
         self.kept: list[Expr] = []
@@ -44,17 +48,25 @@ class _Remembering(Evaluator):
 class Sample:
     """Small tensors of short decimal numbers, and everything the op makes of them."""
 
-    def __init__(self, op: Op, lengths: tuple[int, ...], seed: int, positive: bool) -> None:
-        self.op = op
+    def __init__(
+        self,
+        op: Op,
+        lengths: tuple[int, ...],
+        seed: int,
+        positive: bool,
+        arithmetic: Arithmetic = DIGITS,
+    ) -> None:
+        self.op, self.arithmetic = op, arithmetic
         names = dict.fromkeys(i.size for i in op.letters)
         self.sizes = {s: lengths[k % len(lengths)] for k, s in enumerate(names)}
         self.positive = positive
         self.random = random.Random(seed)  # noqa: S311  # numbers to look at, no secret
         self.scalars = {
-            p.symbol: mpmath.mpf(p.default.numerator) / p.default.denominator for p in op.parameters
+            p.symbol: arithmetic.number(p.default.numerator, p.default.denominator)
+            for p in op.parameters
         }
         self.known: dict[tuple[Tensor, tuple[int, ...]], Any] = {}
-        self.evaluator = _Remembering(self.sizes, self.scalars, self._component)
+        self.evaluator = _Remembering(self.sizes, self.scalars, self._component, arithmetic)
         for component in (*op.inputs, *(gradient(c) for c in op.outputs)):
             spend(prod(self.sizes[i.size] for i in component.indices))
             for place in product(*(range(self.sizes[i.size]) for i in component.indices)):
@@ -62,11 +74,10 @@ class Sample:
 
     def _draw(self, tensor: Tensor) -> Any:
         if isinstance(tensor, Labels):
-            values = self.sizes[tensor.values] if tensor.values else _FEW
-            return mpmath.mpf(self.random.randrange(values))
+            return self.arithmetic.number(draw_label(tensor, self.random, self.sizes, self.scalars))
         tenths = self.random.randint(1, 19)
         sign = 1 if self.positive else self.random.choice((1, -1))
-        return mpmath.mpf(sign * tenths) / 10
+        return self.arithmetic.number(sign * tenths, 10)
 
     def _component(self, component: Component, place: tuple[int, ...]) -> Any:
         key = (component.tensor, place)
@@ -86,3 +97,28 @@ class Sample:
             return float(self.known[component.tensor, place])
         size = self.sizes[component.indices[len(place)].size]
         return [self._nested(component, (*place, k)) for k in range(size)]
+
+
+class Glance:
+    """One point, in numbers of the machine, at which most of what is not zero shows that."""
+
+    def __init__(self, op: Op) -> None:
+        self.op = op
+
+    def may_vanish(self, expr: Expr) -> bool:
+        """False if it is not zero; True if it seems so, or has no value that is soon found."""
+        try:
+            with bounded(_MOST_NUMBERS, within=False):
+                return not any(abs(v) > _ROUNDING for v in self._values(expr))
+        except (Exhausted, TypeError, ValueError, ArithmeticError, LookupError):
+            return True
+
+    @cached_property
+    def _sample(self) -> Sample:
+        return Sample(self.op, _LENGTHS, 0, positive=True, arithmetic=FLOATS)
+
+    def _values(self, expr: Expr) -> Iterator[Any]:
+        free = free_indices(expr)
+        places = product(*(range(self._sample.sizes[i.size]) for i in free))
+        for values in islice(places, _MOST_PLACES):
+            yield self._sample.evaluator.value(expr, dict(zip(free, values, strict=True)))

@@ -16,7 +16,7 @@ from sympy import Expr, Rational, S
 
 from derive import catalogue
 from derive.derivation import Derivation, differentiate, total_gradient
-from derive.notation.conditions import sentinels
+from derive.draw import draw_label
 from derive.notation.evaluate import Evaluator
 from derive.notation.nodes import Component, Index, Labels, Size, Tensor
 from derive.notation.op import Op, gradient, is_gradient
@@ -161,7 +161,6 @@ class World:
         self.scalars = {
             p.symbol: mpmath.mpf(p.default.numerator) / p.default.denominator for p in op.parameters
         }
-        self.sentinels = sentinels(e.expr for e in op.equations)
         self.given: dict[tuple[Tensor, Place], Any] = {}
         self.known: dict[tuple[Tensor, Place], Any] = {}
         self.evaluator = Evaluator(self.sizes, self.scalars, self.component)
@@ -182,16 +181,8 @@ class World:
         """A number that depends on the place alone, not on what was drawn before."""
         own = random.Random(f"{self.seed} {key[0].rank} {key[1]}")
         if isinstance(key[0], Labels):
-            return mpmath.mpf(self._label(key[0], own))
+            return mpmath.mpf(draw_label(key[0], own, self.sizes, self.scalars))
         return mpmath.mpf(round(own.uniform(self.low, self.high), 6)) + mpmath.mpf(1) / 997
-
-    def _label(self, labels: Labels, own: random.Random) -> Any:
-        """A value of the index, or one time in four a number that says it is none."""
-        numbers = self.sentinels.get(labels, ())
-        if numbers and own.random() < 0.25:
-            number = own.choice(numbers)
-            return self.scalars.get(number, number)
-        return own.randrange(self.sizes[labels.values] if labels.values else 3)
 
     def _follows(self, component: Component, place: Place) -> Any:
         definition = self.op.definitions.get(component.tensor)

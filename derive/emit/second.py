@@ -118,7 +118,8 @@ class SecondModule:
         names = [c.tensor.name for c in self.first.op.inputs]
         found = [f"dots[{order.index(n)}]" if n in order else "None" for n in names]
         call = last.removeprefix("return ").removesuffix("[0]")
-        return (*lines, f"dots = {call}", bracketed("return (", [*found, ""], ")", 8))
+        items = found if len(found) > 1 else [f"{found[0]},"]
+        return (*lines, f"dots = {call}", bracketed("return (", items, ")", 8))
 
     def _prepared(self) -> list[str]:
         """Sizes, and zeros for the cotangents of gradients that nobody asked for.

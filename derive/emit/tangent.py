@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from derive.derivation import Derivation
-from derive.emit.interface import Extras, Plumbing
+from derive.emit.interface import Extras, Plumbing, place_of
 from derive.emit.source import bracketed, unpacked
 from derive.emit.torch_module import Function, TorchModule
 from derive.errors import DeriveError
@@ -90,10 +90,12 @@ class TangentModule:
         flat = {c.tensor.name: io.flat(c, cast=True) for c in self.program.op.inputs}
         results = [c.tensor.name for c in self.program.op.outputs]
         scalars = [s.name for s in self.program.saved_scalars]
-        given = [*(flat[n] for n in io.inputs), *scalars]
+        shown = self.program.op.inputs
+        hidden = [s for s in self.program.saved_sizes if place_of(s, shown) is None]
+        given = [*(flat[n] for n in io.inputs), *(s.name for s in hidden), *scalars]
         assert set(ordered) == set(io.inputs)
         return Tangent(
-            inner=self.module.forward(inner),
+            inner=self.module.forward(inner, hidden),
             signature=bracketed(f"def {name}(", parameters, ") -> tuple[Tensor, ...]:", 0),
             doc=f"The tangents of {first.documented(first.op.outputs)}.",
             prepare=tuple(self._prepared()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,8 +14,8 @@ from derive.emit.environment import render
 from derive.emit.interface import Plumbing, place_of
 from derive.emit.source import Block, Line, assign, bracketed, unpacked
 from derive.emit.torch_printer import TorchPrinter
-from derive.notation.conditions import Position, sentinels
-from derive.notation.nodes import Component, Labels, Size, Tensor
+from derive.notation.conditions import Position
+from derive.notation.nodes import Component, Labels, Size
 from derive.notation.op import Op
 from derive.plan.program import Program, plan
 from derive.plan.statement import Statement
@@ -62,7 +62,8 @@ class TorchModule:
             backward=self.backward(),
         )
 
-    def forward(self, name: str = "_forward") -> Function:
+    def forward(self, name: str = "_forward", sizes: Sequence[Size] = ()) -> Function:
+        """`sizes` are given as numbers: no input shows them."""
         p, names = self.program, self.plumbing
         out = [*names.outputs, *names.kept]
         doc = f"{documented(p.op.inputs)} -> {documented((*p.op.outputs, *p.kept))}"
@@ -70,11 +71,12 @@ class TorchModule:
             f"{n}.clone()" if n in names.outputs and k >= len(names.outputs) else n
             for k, n in enumerate(out)
         ]
-        parameters = [f"{n}: Tensor" for n in names.inputs] + [f"{n}: float" for n in names.scalars]
+        parameters = [f"{n}: Tensor" for n in names.inputs]
+        parameters += [f"{s.name}: int" for s in sizes] + [f"{n}: float" for n in names.scalars]
         return Function(
             bracketed(f"def {name}(", parameters, f") -> {_tuple_type(len(out))}:", 0),
             doc,
-            self._sizes(p.forward, p.op.inputs),
+            self._sizes(p.forward, p.op.inputs, sizes),
             (Block("", tuple(self._lines(p.forward, p.op.inputs, 4))),),
             unpacked(copies),
         )
@@ -125,7 +127,7 @@ class TorchModule:
             )
 
     def _code(self, statement: Statement, given: tuple[Component, ...]) -> str:
-        printer = TorchPrinter(_like(given), self._positions, self._sentinels)
+        printer = TorchPrinter(_like(given), self._positions)
         code = printer.shaped(statement.target, statement.expr)
         return f"{code}.clone()" if statement.target.tensor in self.program.copied else code
 
@@ -153,10 +155,6 @@ class TorchModule:
         every = (*self.program.forward, *self.program.backward)
         found = {p.index.size for s in every for p in s.expr.atoms(Position)}
         return {s: self.plumbing.name(s.name.lower()) for s in sorted(found, key=lambda s: s.rank)}
-
-    @cached_property
-    def _sentinels(self) -> dict[Tensor, tuple[Expr, ...]]:
-        return sentinels(e.expr for e in self.program.op.equations)
 
     def _counts(
         self, statements: Iterable[Statement], given: tuple[Component, ...], text: str

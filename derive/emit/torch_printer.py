@@ -47,11 +47,9 @@ class TorchPrinter(ScalarPrinter):
         self,
         like: str = "",
         positions: Mapping[Size, str] | None = None,
-        sentinels: Mapping[Tensor, tuple[Expr, ...]] | None = None,
     ) -> None:
         self.like = like  # a tensor whose dtype and device new ones take
         self.positions = positions or {}  # names of 0, 1, … along an axis
-        self.sentinels = sentinels or {}  # numbers that are no value of a label's index
         self.assumed: frozenset[Expr] = frozenset()  # conditions that hold where this is printed
 
     def shaped(self, target: Component, expr: Expr) -> str:

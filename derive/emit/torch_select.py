@@ -91,8 +91,7 @@ class Selector:
     def _guards(self, picked: Expr, index: Index) -> list[Expr]:
         """Where something is picked: by no label that says none, and inside of the axis."""
         if isinstance(picked, Component):
-            numbers = self.printer.sentinels.get(picked.tensor, ())
-            found = [contrary(iverson(EQUAL, picked, n)) for n in numbers]
+            found = [contrary(iverson(EQUAL, picked, n)) for n in picked.tensor.sentinels]
         else:
             low, high = _may_leave(picked, index.size)
             found = [iverson("<=", S.Zero, picked)] if low else []
@@ -110,7 +109,7 @@ class Selector:
             bounds += [f"{index.size.name} - 1"] if low and high else []
             return f"{bracket(code, ATOM)}.clamp({', '.join(bounds)})" if bounds else code[0]
         text = code[0]
-        for number in self.printer.sentinels.get(picked.tensor, ()):
+        for number in picked.tensor.sentinels:
             text += f".masked_fill({text} == {self.printer.code(number, ())[0]}, 0)"
         return text
 

@@ -7,14 +7,13 @@ Iverson, A Programming Language, 1962; Knuth, Two notes on notation, 1992.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import cast
 
 from sympy import Add, Expr, Integer, Mul, S
 from sympy.core.sorting import default_sort_key
 from sympy.core.symbol import Str
 
-from derive.notation.nodes import Component, Index, Labels, Scalar, Size, Tensor, delta
+from derive.notation.nodes import Component, Index, Labels, Size, delta
 
 LESS, AT_MOST, EQUAL = "<", "<=", "=="
 _MIRRORED = {">": LESS, ">=": AT_MOST}
@@ -102,6 +101,14 @@ class Iverson(Expr):
         if not self.holds or self.relation != EQUAL or len(labels) != 1:
             return None
         return labels[0] if any(isinstance(s, Position) for s in sides) else None
+
+    @property
+    def chosen(self) -> Expr:
+        """Σ_c [c = t]: 1, as t is one of the values of its index, but 0 where it is a sentinel."""
+        label = self.picks
+        assert label is not None
+        none = cast(Labels, label.tensor).sentinels
+        return Mul(*(contrary(iverson(EQUAL, label, number)) for number in none))
 
     @property
     def index(self) -> Index:
@@ -243,17 +250,3 @@ def _partner(term: Expr, terms: list[Expr]) -> tuple[Iverson, Expr] | None:
         if other is not None and condition.holds:
             return condition, other
     return None
-
-
-def sentinels(expressions: Iterable[Expr]) -> dict[Tensor, tuple[Expr, ...]]:
-    """What labels are compared with that is no value of their index: `t[b] == ignore`.
-
-    Such a label picks nothing: Σ_c [c = t_b] x_bc is zero there.
-    """
-    found: dict[Tensor, dict[Expr, None]] = {}
-    brackets = {b for e in expressions for b in e.atoms(Iverson) if b.relation == EQUAL}
-    for left, right in ((b.left, b.right) for b in sorted(brackets, key=default_sort_key)):
-        is_label = isinstance(left, Component) and isinstance(left.tensor, Labels)
-        if is_label and (isinstance(right, Scalar) or right.is_Integer):
-            found.setdefault(left.tensor, {})[right] = None
-    return {tensor: tuple(numbers) for tensor, numbers in found.items()}

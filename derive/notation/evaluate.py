@@ -6,10 +6,10 @@ held against it. Arithmetic is in as many digits as are set, unless another one 
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
-from math import isfinite
 from typing import Any, Protocol
 
 import mpmath
@@ -81,7 +81,30 @@ class Digits:
         return COMPARE[relation](left, right)
 
 
+class Floats(Digits):
+    """Numbers of the machine: fast, for what need only be seen to differ."""
+
+    def number(self, p: int, q: int = 1) -> float:
+        return p / q
+
+    def pi(self) -> float:
+        return math.pi
+
+    def total(self, terms: Iterable[Any]) -> Any:
+        return sum(terms)
+
+    def product(self, factors: Iterable[Any]) -> Any:
+        return math.prod(factors)
+
+    def power(self, base: Any, exponent: Any) -> Any:
+        return base**exponent
+
+    def apply(self, row: Row, args: Sequence[Any]) -> float:
+        return float(row.value(*args))
+
+
 DIGITS = Digits()
+FLOATS = Floats()
 
 
 class Evaluator:
@@ -209,6 +232,6 @@ def constant(expr: Expr) -> float:
 def is_real(expr: Expr) -> bool:
     """Has a constant a value among the real numbers?"""
     try:
-        return isfinite(constant(expr))
+        return math.isfinite(constant(expr))
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):
         return False

@@ -89,24 +89,32 @@ class Tensor(Named):
 class Labels(Tensor):
     """The name of a tensor of integers, which index an axis of the size `values`, if that is said.
 
-    It has no gradient. It stands in conditions only: `x[b,t[b]]` is Σ_c [c = t_b] x_bc.
+    It has no gradient. It stands in conditions only: `x[b,t[b]]` is Σ_c [c = t_b] x_bc, which is
+    zero where t_b is a sentinel: a number that the op compares it with, as in `t[b] == ignore`.
     """
 
-    __slots__ = ("values",)
+    __slots__ = ("sentinels", "values")
     values: Size | None
+    sentinels: tuple[Expr, ...]
 
     def __new__(
-        cls, name: str, rank: int = 0, values: Size | None = None, groups: tuple[int, ...] = ()
+        cls,
+        name: str,
+        rank: int = 0,
+        values: Size | None = None,
+        groups: tuple[int, ...] = (),
+        sentinels: tuple[Expr, ...] = (),
     ) -> Labels:
         self = cast(Labels, super().__new__(cls, name, rank, groups))
         self.values = values
+        self.sentinels = sentinels
         return self
 
     def __getnewargs__(self) -> tuple[Any, ...]:
-        return (self.name, self.rank, self.values, self.groups)
+        return (self.name, self.rank, self.values, self.groups, self.sentinels)
 
     def _hashable_content(self) -> tuple[Any, ...]:
-        return (self.rank, self.name, self.values)
+        return (self.rank, self.name, self.values, self.sentinels)
 
 
 class Index(Named):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
+from math import prod
+
+from sympy import Expr, Integer
 
 from derive.errors import Report, Span
 from derive.notation import names
@@ -187,12 +190,40 @@ class Resolver:
             seen.add(letter.name)
 
     def _settle_labels(self) -> None:
-        """What integers index has the size that its equations give it."""
+        """What integers index has the size that its equations give it, and its sentinels."""
+        compared = self._compared()
         for name, declared in self.scope.tensors.items():
-            if isinstance(declared.tensor, Labels) and declared.values:
-                old, size = declared.tensor, self.scope.sizes.size(declared.values)
-                tensor = Labels(old.name, old.rank, size, old.groups)
+            if isinstance(declared.tensor, Labels):
+                old, values = declared.tensor, declared.values
+                size = self.scope.sizes.size(values) if values else old.values
+                others = tuple(compared.get(name, ()))
+                tensor = Labels(old.name, old.rank, size, old.groups, others)
                 self.scope.tensors[name] = replace(declared, tensor=tensor)
+
+    def _compared(self) -> dict[str, dict[Expr, None]]:
+        """The numbers that each tensor is said to be equal to, or not."""
+        found: dict[str, dict[Expr, None]] = {}
+        nodes = [n for e in self.equations for side in e.sides for n in t.walk(side)]
+        for node in nodes:
+            if isinstance(node, t.Comparison) and node.relation in ("==", "!="):
+                for one, other in (node.parts, node.parts[::-1]):
+                    number = self._whole(other)
+                    if isinstance(one, t.Reference) and number is not None:
+                        found.setdefault(one.name, {})[number] = None
+        return found
+
+    def _whole(self, node: t.Node) -> Expr | None:
+        """A parameter or an integer."""
+        if isinstance(node, t.Reference):
+            return self.scope.scalars.get(node.name)
+        values = [p.value for p in node.parts if isinstance(p, t.Number)]
+        if isinstance(node, t.Product) and len(values) == len(node.parts):
+            value = prod(values)
+        elif isinstance(node, t.Number):
+            value = node.value
+        else:
+            return None
+        return Integer(value.numerator) if value.denominator == 1 else None
 
     # -- the op as a whole -------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from itertools import combinations
 
 from sympy import Expr, S
 
-from derive.notation.conditions import EQUAL, LESS, Iverson
+from derive.notation.conditions import EQUAL, LESS, Iverson, brackets_of
 from derive.notation.nodes import Index, delta, free_indices
 
 Powers = dict[Expr, Expr]
@@ -38,12 +38,13 @@ def counted_once(powers: Powers) -> Powers | None:
 
 
 def picked(powers: Powers, dummies: frozenset[Index]) -> tuple[Powers, frozenset[Index]]:
-    """Σ_c [c = t] = 1, where nothing else carries c."""
+    """Σ_c [c = t] = [t is no sentinel], where nothing else carries c."""
     for bracket in _brackets(powers):
         if bracket.picks is not None and bracket.index in dummies:
             others = (b for b in powers if b is not bracket)
             if not any(bracket.index in free_indices(b) for b in others):
                 rest = {b: e for b, e in powers.items() if b is not bracket}
+                rest |= dict.fromkeys(brackets_of(bracket.chosen), S.One)
                 return picked(rest, dummies - {bracket.index})
     return powers, dummies
 

@@ -96,7 +96,7 @@ def _count(expr: Expr) -> Expr | None:
 
 
 def _pick(expr: Expr) -> Expr | None:
-    """Σ_c [c = t] = 1: a label is one of the values of its index."""
+    """Σ_c [c = t] = [t is no sentinel]: a label is one of the values of its index, or says none."""
     if not isinstance(expr, Contraction):
         return None
     factors = Mul.make_args(expr.body)
@@ -109,7 +109,8 @@ def _pick(expr: Expr) -> Expr | None:
             fresh = dict(zip(expr.dummies, dummies, strict=True))
             gone = bracket.xreplace(fresh)
             rest = Mul(*(f for f in Mul.make_args(body) if f != gone))
-            return Contraction(rest, *(d for d in dummies if d != fresh[index]))
+            left = (d for d in dummies if d != fresh[index])
+            return Contraction(rest * gone.chosen, *left)
     return None
 
 

@@ -21,6 +21,7 @@ import mpmath
 from sympy import Expr, Pow
 
 from derive.derivation import Derivation, Stage, differentiate, total_gradient
+from derive.draw import draw_label
 from derive.notation.evaluate import Evaluator
 from derive.notation.nodes import Bound, Component, Labels, Scalar, Size
 from derive.notation.op import Op, gradient
@@ -170,12 +171,8 @@ class _Trial:
         scalars: Mapping[Scalar, Fraction],
         random: Random,
     ) -> None:
-        self.op, self.stages, self.sizes, self.random = (
-            derivation.op,
-            derivation.stages,
-            sizes,
-            random,
-        )
+        self.op, self.stages = derivation.op, derivation.stages
+        self.sizes, self.scalars, self.random = sizes, scalars, random
         self.chain = {total_gradient(self.op, s.component).tensor: s for s in self.stages}
         self.given: dict[Seed, Exact] = {}
         self.duals: dict[Seed, Dual] = {}
@@ -206,8 +203,12 @@ class _Trial:
         return ((component.tensor, place) for place in product(*ranges))
 
     def _labels(self, labels: Labels) -> Drawing:
-        values = self.sizes[labels.values] if labels.values else 2
-        return lambda random, count: [Fraction(random.randrange(values)) for _ in range(count)]
+        def drawing(random: Random, count: int) -> list[Fraction]:
+            return [
+                Fraction(draw_label(labels, random, self.sizes, self.scalars)) for _ in range(count)
+            ]
+
+        return drawing
 
     def _draw(self, component: Component, drawing: Drawing) -> None:
         seeds = list(self._seeds(component))

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from derive.draw import FEW
 from derive.errors import DeriveError
-from derive.notation.conditions import sentinels
 from derive.notation.nodes import Component, Labels
 from derive.notation.op import Op
 from derive.verify.reference import composed
@@ -21,7 +21,6 @@ SIZES = (5, 7, 4, 3, 6, 2)  # lengths of the indices, distinct, so that a swappe
 SMALL = (3, 4, 5, 3, 4, 2)  # for what costs a run for each component
 
 Function = Callable[..., Any]
-_FEW = 3  # integers of no said range are below this
 _SELDOM = 0.25  # how often a label is no value of its index, where the op reckons with that
 _REACH = 16  # by how much results stay below the largest number of a type
 
@@ -58,7 +57,6 @@ DRAWS: tuple[Callable[[Tensor], Tensor], ...] = (
 def draw(op: Op, sizes: Sequence[int], seed: int = 0, dtype: torch.dtype = torch.float64) -> Sample:
     """Dense random inputs, in fp64, for which the op and its gradients are finite in a type."""
     lengths = _lengths(op, sizes)
-    outside = sentinels(e.expr for e in op.equations)
     defaults = {p.symbol: p.default for p in op.parameters}
     for shift in DRAWS:
         generator = torch.Generator().manual_seed(seed)
@@ -73,9 +71,9 @@ def draw(op: Op, sizes: Sequence[int], seed: int = 0, dtype: torch.dtype = torch
             shape = [prod(lengths[i.size.name] for i in a) for a in axes]
             if not isinstance(c.tensor, Labels):
                 return shift(normal(shape))
-            values = lengths[c.tensor.values.name] if c.tensor.values else _FEW
+            values = lengths[c.tensor.values.name] if c.tensor.values else FEW
             found = torch.randint(values, shape, generator=g)
-            for number in outside.get(c.tensor, ()):
+            for number in c.tensor.sentinels:
                 found[torch.rand(shape, generator=g) < _SELDOM] = int(defaults.get(number, number))
             return found
 
