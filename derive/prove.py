@@ -34,9 +34,9 @@ from derive.notation.nodes import (
     rename,
 )
 from derive.notation.op import Op, is_gradient
+from derive.notation.point import Sample
 from derive.notation.statement import Statement, read_equation
 from derive.notation.text import to_text
-from derive.prove_numbers import Sample
 from derive.rewrite import everywhere, keeping_shape
 from derive.simplify.identities import Identities, instantiate
 from derive.simplify.normal import TooLarge, normal

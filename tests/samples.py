@@ -16,7 +16,7 @@ from sympy import Expr, Rational, S
 
 from derive import catalogue
 from derive.derivation import Derivation, differentiate, total_gradient
-from derive.draw import draw_label
+from derive.notation.draw import draw_label
 from derive.notation.evaluate import Evaluator
 from derive.notation.nodes import Component, Index, Labels, Size, Tensor
 from derive.notation.op import Op, gradient, is_gradient

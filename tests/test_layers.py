@@ -24,7 +24,6 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("config",),
     ("catalogue",),
     ("emit",),
-    ("prove_numbers",),
     ("prove",),
     ("theorems",),
     ("verify", "article", "listing", "paper"),

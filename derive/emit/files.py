@@ -5,12 +5,14 @@ from __future__ import annotations
 import shlex
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from derive.catalogue import in_catalogue, source_label
 from derive.emit import manifest, workers
 from derive.emit.header import Source, headed
+from derive.emit.remembered import remembered
 from derive.emit.tree import refuse_names
 from derive.errors import DeriveError
 from derive.notation.op import Op
@@ -62,7 +64,7 @@ def _files_of(
     op: Op, backends: Sequence[Backend], derived: Callable[[Op], Any] | None
 ) -> Iterator[File]:
     try:
-        derivation = (derived or _differentiate)(op)
+        derivation = derived(op) if derived is not None else None
         for backend in backends:
             text = source(op, backend, derivation)
             yield path_of(op, backend), text, sources_of(op, backend)
@@ -74,9 +76,14 @@ def _files_of(
 
 
 def source(op: Op, backend: Backend, derivation: Any = None) -> str:
-    """One generated file."""
-    body = backend.render(op, _differentiate(op) if derivation is None else derivation)
-    text = headed(backend.comment, command_of(op), sources_of(op, backend), body)
+    """One generated file; of a derivation that is given, nothing is remembered."""
+    sources = sources_of(op, backend)
+    if derivation is None:
+        make = lambda: backend.render(op, _differentiate(op))  # noqa: E731  # asked for or not
+        body = remembered(op, backend.name, sources, make)
+    else:
+        body = backend.render(op, derivation)
+    text = headed(backend.comment, command_of(op), sources, body)
     if backend.suffix == ".py":
         _compile(text, path_of(op, backend))
     return text
@@ -100,7 +107,9 @@ def sources_of(op: Op, backend: Backend) -> tuple[Source, ...]:
     return (Source(source_label(op), op.text), *templates)
 
 
+@lru_cache(maxsize=1)
 def _differentiate(op: Op) -> Any:
+    """Every backend asks for the same derivation."""
     from derive.derivation import differentiate
 
     return differentiate(op)

@@ -13,6 +13,7 @@ from derive.errors import Report, Span
 from derive.notation import tree as t
 from derive.notation.grow import Child, clipped
 from derive.notation.lines import Line
+from derive.notation.names import REDUCTIONS
 from derive.notation.spelling import LOSSES, MACROS, Names, function, plain
 from derive.notation.tex_parts import (
     Above,
@@ -28,6 +29,15 @@ from derive.notation.tex_parts import (
 from derive.notation.tex_subscripts import Subscripts, from_one
 
 T = TypeVar("T")
+
+_RELATIONS = {
+    "=": "==",
+    **dict.fromkeys(("<", "lt"), "<"),
+    **dict.fromkeys((">", "gt"), ">"),
+    **dict.fromkeys(("le", "leq", "leqslant"), "<="),
+    **dict.fromkeys(("ge", "geq", "geqslant"), ">="),
+    **dict.fromkeys(("ne", "neq"), "!="),
+}
 
 
 class TexGrower(Subscripts):
@@ -83,7 +93,7 @@ class TexGrower(Subscripts):
         for join, item in reversed(items):
             if not isinstance(item, Head):
                 done.append((join, item))
-            elif item.letters:
+            elif item.letters and item.name == "sum":
                 done = [(join, self._summed(item, done[::-1]))]
             else:
                 argument = self._argument(item, done)
@@ -109,7 +119,12 @@ class TexGrower(Subscripts):
             if len(arguments) != 1:
                 self._add("E114", span, "a derivative is taken of one expression")
             return t.Derivative(span, head.wrt, parts=arguments[:1], height=height)
-        node = t.Call(span, head.name, parts=arguments, height=height)
+        if head.letters:
+            if len(arguments) != 1:
+                self._add("E114", span, f"`\\{head.name}` over an index has one argument")
+            node = t.Reduction(span, head.name, head.letters, parts=arguments[:1], height=height)
+        else:
+            node = t.Call(span, head.name, parts=arguments, height=height)
         return node if head.exponent is None else self._powered(span, node, head.exponent)
 
     def _summed(self, head: Head, rest: list[tuple[str, Child]]) -> t.Node:
@@ -188,6 +203,8 @@ class TexGrower(Subscripts):
         called = function(spellings[0])
         if called and below is None:
             return Head(span, called)
+        if below is not None and spellings[0] in REDUCTIONS:
+            return Head(span, spellings[0], self._indices(from_one(below), None))
         return t.Reference(span, spellings[0], ())
 
     def _delta(self, span: Span, below: Below | None) -> t.Node:
@@ -200,7 +217,7 @@ class TexGrower(Subscripts):
         return self.names.tensors.get(name)
 
     def _raised(self, span: Span, base: Child, above: Above) -> Child:
-        if isinstance(base, Head) and base.letters:
+        if isinstance(base, Head) and base.letters and base.name == "sum":
             return self._bounded(base, above)
         if isinstance(base, Head):
             known = isinstance(above.node, t.Number) and not base.wrt
@@ -281,6 +298,17 @@ class TexGrower(Subscripts):
     def _bracket(self, span: Span, children: list[Child]) -> Bracket:
         nodes = [self._node(c) for c in children if not isinstance(c, Token)]
         return Bracket(span, tuple(nodes))
+
+    def _condition(self, span: Span, children: list[Child]) -> t.Node:
+        """Iverson's bracket: 1 where the condition holds, else 0."""
+        left, sign, right = children
+        sides = [self._node(left), _RELATIONS[sign.removeprefix("\\")], self._node(right)]
+        one, zero = (t.Number(span, Fraction(k)) for k in (1, 0))
+        return t.Where(
+            span,
+            parts=(condition := self._comparison(span, sides), one, zero),
+            height=condition.height + 1,
+        )
 
     def _root(self, span: Span, children: list[Child]) -> t.Node:
         nodes = [self._node(c) for c in children[1:]]

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
 from typing import cast
 
 from sympy import Add, Expr, Mul
@@ -38,9 +37,8 @@ from derive.plan.roles import Roles, roles
 from derive.plan.share import share
 from derive.plan.statement import Statement
 from derive.plan.trim import hidden_sizes, live, missing_sizes, scalars_in, sizes_of_gradients, tidy
-from derive.prove_numbers import Glance
+from derive.plan.zero_sums import ZeroSums
 from derive.rewrite import keeping_shape
-from derive.simplify.identities import Identities
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,7 @@ class _Planner:
         self.op, self.stages, self.recomputed = op, {}, recomputed
         if derivation is not None:
             self.stages = derivation.stage
-        self.identities, self.glance = Identities(op), Glance(op)
+        self.zero_sums = ZeroSums(op)
         self.letters = op.letters
         self.inputs = {c.tensor for c in op.inputs}
         self.names = {
@@ -190,7 +188,7 @@ class _Planner:
             expr = rename(part, letters)
             tensor, indices = carried(expr)
             small = max(len(c.indices) for c in expr.atoms(Component)) >= len(indices)
-            over = self._zero_sum(expr, indices) if centred and small else ()
+            over = self.zero_sums.over(expr, indices) if centred and small else ()
             if centred and not over:
                 return None
             name = f"{tensor.name}_centred" if centred else f"{equation.name}_inside"
@@ -206,7 +204,7 @@ class _Planner:
 
         expr = self.differences.introduce(equation.expr, define)
         expr = self.differences.maximised(expr, inside)
-        over = self._zero_sum(target, target.indices) if isinstance(expr, Add) else ()
+        over = self.zero_sums.over(target, target.indices) if isinstance(expr, Add) else ()
         note = text or equation_text(target, equation.expr, self.letters)
         yield from made
         yield from self._forward(target, expr, note, over)
@@ -226,18 +224,6 @@ class _Planner:
             yield last
         else:
             yield from self._recentred(last, centre)
-
-    def _zero_sum(self, difference: Expr, indices: tuple[Index, ...]) -> tuple[Index, ...]:
-        """The fewest of the indices over which a difference was proved to sum to zero, if any."""
-        counts = range(1, len(indices) + 1)
-        for chosen in (c for n in counts for c in combinations(indices[::-1], n)):
-            total = Contraction(difference, *chosen)
-            if not isinstance(total, Contraction) or not self.glance.may_vanish(total):
-                continue  # most sums are not zero, which numbers show sooner than a search
-            found = self.identities.reduce(total)
-            if found is not None and found.right == 0:
-                return chosen
-        return ()
 
     def _recentred(self, plain: Statement, over: tuple[Index, ...]) -> Iterator[Statement]:
         target = plain.target

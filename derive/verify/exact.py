@@ -21,7 +21,7 @@ import mpmath
 from sympy import Expr, Pow
 
 from derive.derivation import Derivation, Stage, differentiate, total_gradient
-from derive.draw import draw_label
+from derive.notation.draw import draw_label
 from derive.notation.evaluate import Evaluator
 from derive.notation.nodes import Bound, Component, Labels, Scalar, Size
 from derive.notation.op import Op, gradient

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from derive.draw import FEW
 from derive.errors import DeriveError
+from derive.notation.draw import FEW
 from derive.notation.nodes import Component, Labels
 from derive.notation.op import Op
 from derive.verify.reference import composed

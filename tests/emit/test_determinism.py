@@ -51,6 +51,7 @@ class Machine:
         here.mkdir(parents=True, exist_ok=True)
         paths = [os.path.relpath(file, here) for file in files]
         own = {"PYTHONHASHSEED": str(self.seed), "PYTHONPATH": f"{ROOT}{os.pathsep}{SITE}"}
+        own["DERIVE_CACHE"] = "off"
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "PYTHON"))}
         return subprocess.Popen(
             [self.python, *self.flags, SCRIPT, self.version, *paths],
@@ -142,6 +143,11 @@ def test_no_python_gives_other_bytes(tmp_path: Path, files: list[Path]) -> None:
 
 
 # -- in this process -------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DERIVE_CACHE", "off")
 
 
 def everything(folder: Path) -> dict[str, bytes]:

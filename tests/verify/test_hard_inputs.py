@@ -222,7 +222,7 @@ BROKEN = {
     "nothing else changes": ("add_norm", (".clone()", "")),
     "changed outputs": ("layer_norm", (VIEW, "output.reshape(shape)")),
     "changed inputs": ("rms_norm", (SAVE, "ctx.kept = ("), KEPT),
-    "changed statistics": ("softmax", (SAVE, f"ctx.kept = (x, m, z); {SAVE}"), KEPT),
+    "changed statistics": ("softmax", (f"{SAVE}x, m", f"ctx.kept = (x, m, z); {SAVE}x, m"), KEPT),
 }
 
 

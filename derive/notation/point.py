@@ -11,7 +11,7 @@ from typing import Any
 
 from sympy import Expr
 
-from derive.draw import draw_label
+from derive.notation.draw import draw_label
 from derive.notation.effort import Exhausted, bounded, spend
 from derive.notation.evaluate import DIGITS, FLOATS, Arithmetic, Evaluator
 from derive.notation.nodes import Bound, Component, Index, Labels, Tensor, free_indices
