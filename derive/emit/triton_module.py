@@ -8,7 +8,7 @@ are left to torch, with the torch backend's own code.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from sympy import Expr
@@ -24,7 +24,7 @@ from derive.emit.torch_module import TorchModule, documented, gradients_as_decla
 from derive.emit.torch_printer import Space, TorchPrinter
 from derive.emit.triton_printer import helpers_in
 from derive.notation.conditions import Position
-from derive.notation.nodes import Component, Labels, Size, Tensor
+from derive.notation.nodes import Component, Extremum, Labels, Size, Tensor
 from derive.notation.op import Op
 from derive.plan.program import Program, plan
 from derive.plan.roles import ELEMENT_WISE, ROW_WISE, kernel_class
@@ -153,7 +153,7 @@ class TritonModule:
         return Launch(
             bracketed("def _forward(", parameters, ") -> tuple[Tensor, ...]:", 0),
             f"{documented(p.op.inputs)} -> {documented(out)}",
-            self._sizes(p.op.inputs),
+            (*self._sizes(p.op.inputs), *self._not_empty()),
             rows,
             tuple(self._host_line(w, io.inputs) for w in self.forward_work.prologue),
             tuple(self._empty_outputs()),
@@ -245,6 +245,13 @@ class TritonModule:
 
     def _like(self) -> str:
         return (*self.given, *self.program.op.differentiable)[0].tensor.name
+
+    def _not_empty(self) -> Iterator[str]:
+        """No numbers have a largest one: torch refuses, and so does this."""
+        found = {e for s in self.program.forward for e in s.expr.atoms(Extremum)}
+        for size in sorted({d.size for e in found for d in e.dummies}, key=lambda s: s.rank):
+            yield f"if {size.name} == 0:"
+            yield '    raise IndexError("max and min take an axis of non-zero size")'
 
     def _sizes(self, given: tuple[Component, ...]) -> tuple[str, ...]:
         """Lines that name all sizes that the tensors show."""

@@ -12,13 +12,14 @@ from derive.simplify.identities import Identity
 from derive.simplify.matching import match
 from derive.theorems.relations import relations
 from derive.theorems.statistics import statistics
+from derive.theorems.vanished import vanished
 
 _MOST_OPERATIONS = 80  # in the equations of an op that is searched
 _MOST_WORK = 600_000  # steps of proofs
 
 
 def theorems(derivation: Derivation) -> tuple[Identity, ...]:
-    """The identities that the derivation used, then other sums, then relations of gradients.
+    """The identities that were used, other sums, gradients that vanish, relations among the others.
 
     Of a large op only those that were used: what is true of it has no short proof. The search ends
     with what it has found when it has done enough.
@@ -26,7 +27,12 @@ def theorems(derivation: Derivation) -> tuple[Identity, ...]:
     if sum(e.expr.count_ops() for e in derivation.op.equations) > _MOST_OPERATIONS:
         return derivation.used
     found: list[Identity] = []
-    sources = (derivation.used, statistics(derivation.op), relations(derivation))
+    sources = (
+        derivation.used,
+        statistics(derivation.op),
+        vanished(derivation),
+        relations(derivation),
+    )
     with bounded(_MOST_WORK), suppress(Exhausted):
         for identity in chain.from_iterable(sources):
             if not any(_same(identity, known) for known in found):

@@ -34,10 +34,13 @@ def worst_violation(
     ]
     values |= {component.tensor.name: apart(component, t, values) for component, t in named}
     least = max(map(_largest, sample.cotangents), default=0.0)
-    found = [
-        (_violation(i, values, sample.inputs[0], least), i.reason) for i in related(derivation)
-    ]
+    known = [i for i in related(derivation) if values.keys() >= _names(i)]
+    found = [(_violation(i, values, sample.inputs[0], least), i.reason) for i in known]
     return max(found, default=(0.0, ""))
+
+
+def _names(identity: Identity) -> set[str]:
+    return {c.tensor.name for c in (identity.left - identity.right).atoms(Component)}
 
 
 def _violation(identity: Identity, values: Mapping[str, Any], like: Tensor, least: float) -> float:

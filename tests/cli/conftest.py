@@ -52,6 +52,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     backends.BACKENDS = {r.name: r for r in rows}  # type: ignore[attr-defined]  # a fake module
     monkeypatch.setitem(sys.modules, "derive.emit.backends", backends)
     monkeypatch.setattr(files, "_differentiate", lambda op: op)
+    monkeypatch.setenv("DERIVE_CACHE", "off")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my").mkdir()
     (tmp_path / "my/foo.op").write_text(OP.format("foo"))

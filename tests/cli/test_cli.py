@@ -90,6 +90,7 @@ def test_a_bug_is_said_to_be_one(
         raise ZeroDivisionError("engine")
 
     monkeypatch.setattr(files, "_differentiate", broken)
+    monkeypatch.setenv("DERIVE_CACHE", "off")
     done = derive("generate", "my/foo.op")
     assert (done.code, done.out) == (3, "")
     assert "while foo was generated: a bug in derive: ZeroDivisionError: engine" in done.err
@@ -128,6 +129,7 @@ def test_exit_codes_of_what_goes_wrong(
         raise error
 
     monkeypatch.setattr(files, "_differentiate", broken)
+    monkeypatch.setenv("DERIVE_CACHE", "off")
     assert derive("generate", "my/foo.op").code == code
 
 

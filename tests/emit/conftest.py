@@ -95,5 +95,6 @@ def made(root: Path) -> Project:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("DERIVE_CACHE", "off")
     monkeypatch.setattr(files, "TEMPLATES", tmp_path / "project" / "templates")
     return made(tmp_path / "project")

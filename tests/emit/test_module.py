@@ -38,6 +38,7 @@ def backends(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     module.BACKENDS = table  # type: ignore[attr-defined]  # a fake module
     monkeypatch.setitem(sys.modules, "derive.emit.backends", module)
     monkeypatch.setattr(files, "_differentiate", lambda op: op)
+    monkeypatch.setenv("DERIVE_CACHE", "off")
     return table
 
 

@@ -198,7 +198,7 @@ BROKEN = {
     "nothing else changes": ("rms_norm", (EMPTY, f"dx = dy if B else {EMPTY[5:]}")),
     "changed outputs": ("softmax", (VIEW, "output.reshape(shape)")),
     "changed inputs": ("rms_norm", (SAVE, "ctx.kept = ("), KEPT),
-    "changed statistics": ("softmax", (SAVE, f"ctx.kept = (x, m, z); {SAVE}"), KEPT),
+    "changed statistics": ("softmax", (f"{SAVE}x, m", f"ctx.kept = (x, m, z); {SAVE}x, m"), KEPT),
 }
 
 

@@ -111,9 +111,11 @@ SPELLINGS = {
     r"y_{bh} = \operatorname{ReLU}[x_{bh}]": "relu(x[b,h])",
     r"y_{bh} = \max(x_{bh}, \mu_{bh})": "max(x[b,h], mu[b,h])",
     r"m_b = \max_h x_{bh}": "max[h](x[b,h])",
-    r"m_b = \min_{h} \left(x_{bh} - \mu_{bh}\right)^2": "min[h]((x[b,h] - mu[b,h])^2)",
+    r"m_b = \min_{h} \left(x_{bh} - \mu_{bh}\right)": "min[h](x[b,h] - mu[b,h])",
     r"y_{bh} = x_{bh} [x_{bh} > 0]": "x[b,h]*where(x[b,h] > 0, 1, 0)",
-    r"y_{bh} = \left[m_b \leq x_{bh}\right] [h \ne 2]": "where(m[b] <= x[b,h], 1, 0)*where(h == 2, 0, 1)",
+    r"y_{bh} = \left[m_b \leq x_{bh}\right] [h \ne 2]": (
+        "where(m[b] <= x[b,h], 1, 0)*where(h == 2, 0, 1)"
+    ),
     r"m_b = \mathbf{1}_h [x_{bh} = m_b]": "1[h]*where(m[b] == x[b,h], 1, 0)",
     r"y_{bh} = \sqrt[3]{x_{bh}}": "x[b,h]^(1/3)",
     r"y_{bh} = - 2 \{ x_{bh} + \varepsilon \}": "-2*(x[b,h] + eps)",
