@@ -22,7 +22,7 @@ from tests.samples import World, different
 from tests.simplify.test_normal import FREE, SHAPES, WORLD_OP, Builder, Recipe, recipes
 
 bounded = settings(
-    max_examples=60,
+    max_examples=30,
     derandomize=True,
     database=None,
     deadline=None,
