@@ -77,9 +77,14 @@ class Iverson(Expr):
         return bool(self.args[3] == 1)
 
     @property
+    def counts(self) -> bool:
+        """Does it compare integers?"""
+        return _counts(self.left) and _counts(self.right)
+
+    @property
     def contrary(self) -> Iverson:
         """1 - [c]."""
-        if self.relation != EQUAL and _counts(self.left) and _counts(self.right):
+        if self.relation != EQUAL and self.counts:
             other = LESS if self.relation == AT_MOST else AT_MOST
             return cast(Iverson, Iverson(Str(other), self.right, self.left))
         relation, left, right, holds = self.args
@@ -117,9 +122,7 @@ class Iverson(Expr):
 
     def solved_for(self, index: Index) -> Expr | None:
         """What the index is, if this is an equation of whole numbers that has it once."""
-        if not self.holds or self.relation != EQUAL or not (_counts(self.left)):
-            return None
-        if not _counts(self.right):
+        if not self.holds or self.relation != EQUAL or not self.counts:
             return None
         difference = (self.left - self.right).expand()
         here = Position(index)

@@ -18,7 +18,7 @@ from sympy import Add, Expr, KroneckerDelta, Mul, Pow
 from torch import Tensor
 
 from derive.notation.conditions import Iverson, Position
-from derive.notation.evaluate import COMPARE
+from derive.notation.evaluate import COMPARE, constant
 from derive.notation.functions import Elementwise
 from derive.notation.nodes import (
     Bound,
@@ -146,7 +146,7 @@ def value(
     if isinstance(expr, Iverson):
         return _bracket(expr, axes, values, like, numbers)
     if isinstance(expr, (Size, Scalar)) or expr.is_number:
-        number = values[expr.name] if isinstance(expr, (Size, Scalar)) else float(expr)
+        number = values[expr.name] if isinstance(expr, (Size, Scalar)) else constant(expr)
         return torch.full([1] * len(axes), number, dtype=like.dtype, device=like.device)
     return numbers.rounded(_operation(expr, axes, values, like, numbers))
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 FUNCTIONS = {  # by name
     "_expect": "refuses arguments that do not fit",
     "_work_dtype": "chooses a type, and refuses what has none",
+    "_whole": "refuses what is no integer",
     "_choose": "how large a block is: speed",
     "_warps": "how a kernel is launched: speed",
     "_programs": "how rows are shared among programs: speed",
@@ -33,7 +34,14 @@ KEYWORDS = {  # of any call
     "dtype": "a type",
     "device": "where, not what",
 }
-METADATA = {"dtype", "device", "shape", "dim", "new_zeros"}  # the same for tensors of one kind
+METADATA = {
+    "dtype",
+    "device",
+    "shape",
+    "dim",
+    "new_zeros",
+    "new_tensor",
+}  # the same for tensors of one kind
 
 
 def called(node: ast.expr) -> str:

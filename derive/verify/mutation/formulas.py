@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from sympy import Expr, nan, zoo
+from sympy import Expr, I, nan, preorder_traversal, zoo
 
 from derive.derivation import Derivation, primes, total_gradient
+from derive.notation.evaluate import is_real
 from derive.notation.nodes import Component, Size, Tensor, free_indices
 from derive.notation.op import Equation, gradient
 from derive.notation.text import component_text, equation_text, to_text
@@ -98,10 +99,19 @@ def _of_equation(form: str, made: Program, number: int) -> Iterator[Mutant]:
     for place in places(equation.expr, equation.target.indices, letters):
         for change in (c for operator in OPERATORS for c in operator(place, known)):
             expr = place.put(change.instead)
-            if expr == equation.expr or expr.has(nan, zoo) or (value := _value(expr)) in seen:
+            if expr == equation.expr or expr.has(nan, zoo, I) or not _fits(expr, equation):
+                continue
+            if (value := _value(expr)) in seen:
                 continue
             seen.add(value)
             yield Mutant(form, made, number, replace(equation, expr=expr), _said(change, made))
+
+
+def _fits(expr: Expr, equation: Equation) -> bool:
+    """Can it be computed? Not with an index that is free on the right alone, nor with log(-1)."""
+    parts = (p for p in preorder_traversal(expr) if isinstance(p, Expr) and p.is_number)
+    real = all(p.is_Rational or is_real(p) for p in parts)
+    return real and set(free_indices(expr)) <= set(equation.target.indices)
 
 
 def _value(expr: Expr) -> Expr:

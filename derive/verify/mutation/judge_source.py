@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from derive.emit.files import path_of, source
 from derive.errors import DeriveError
 from derive.notation.op import Op
 from derive.verify.memory import OutOfBounds, watched
+from derive.verify.mutation.alike import ALIKE, are_alike
 from derive.verify.mutation.edits import Edit, edits
 from derive.verify.mutation.finding import EQUIVALENT, KILLED, LIVE, Finding
 from derive.verify.mutation.kinds import kinds
@@ -81,7 +83,16 @@ class Source:
             return self.finding(number, KILLED, failure)
         if edit.probe is not None and not self._failure(edit.probe, seeing):
             return self.finding(number, EQUIVALENT, edit.reason)
+        if edit.kind.startswith("exchanged") and are_alike(self.op, self._exchanged(edit)):
+            return self.finding(number, EQUIVALENT, ALIKE)
         return self.finding(number, LIVE, "no check fails on it")
+
+    def _exchanged(self, edit: Edit) -> set[str]:
+        """The words that stand elsewhere than before."""
+        before, after = (
+            re.findall(r"\w+", s) for s in (self.text[edit.start : edit.end], edit.new)
+        )
+        return {w for pair in zip(before, after, strict=False) if pair[0] != pair[1] for w in pair}
 
     def _seeing(self, edit: Edit) -> list[str]:
         """The checks that run what was edited."""

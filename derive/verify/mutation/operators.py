@@ -11,11 +11,22 @@ from dataclasses import dataclass
 
 from sympy import Add, Expr, Integer, KroneckerDelta, Mul, Pow, Rational, S
 
+from derive.notation.conditions import AT_MOST, EQUAL, LESS, Iverson, iverson
 from derive.notation.functions import Elementwise, call
-from derive.notation.nodes import Component, Contraction, Size, Tensor, free_indices
+from derive.notation.nodes import (
+    Component,
+    Contraction,
+    Extremum,
+    Maximum,
+    Minimum,
+    Size,
+    Tensor,
+    free_indices,
+)
 from derive.verify.mutation.places import Place
 
 _HALF = Rational(1, 2)
+_OPPOSITE: Mapping[type[Expr], type[Extremum]] = {Maximum: Minimum, Minimum: Maximum}
 _TWINS = {"min": "max", "max": "min", "sin": "cos", "cos": "sin"}
 
 
@@ -151,6 +162,20 @@ def functions(place: Place, _known: Known) -> Iterator[Change]:
         yield Change("function", other, node, other)
 
 
+def conditions(place: Place, _known: Known) -> Iterator[Change]:
+    """The contrary; of whole numbers, < for <= and the reverse; a minimum for a maximum."""
+    node = place.node
+    if isinstance(node, Iverson):
+        yield Change("condition", node.contrary, node, node.contrary)
+        if node.counts and node.relation != EQUAL:
+            other = iverson(LESS if node.relation == AT_MOST else AT_MOST, node.left, node.right)
+            yield Change("condition", other, node, other)
+    if isinstance(node, Extremum):
+        body, dummies = node.open()
+        other = _OPPOSITE[type(node)](body, *dummies)
+        yield Change("function", other, node, other)
+
+
 def numbers(place: Place, _known: Known) -> Iterator[Change]:
     """A gradient for one that is zero."""
     if place.is_side and place.node == 0:
@@ -166,5 +191,6 @@ OPERATORS: tuple[Operator, ...] = (
     tensors,
     sums,
     functions,
+    conditions,
     numbers,
 )

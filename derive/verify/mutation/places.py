@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from sympy import Expr, KroneckerDelta, Pow
 
+from derive.notation.conditions import Iverson
 from derive.notation.functions import Elementwise
-from derive.notation.nodes import Component, Contraction, Index, free_indices, fresh_index
+from derive.notation.nodes import Bound, Component, Index, free_indices, fresh_index
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,9 @@ def places(expr: Expr, free: Sequence[Index], letters: Sequence[Index]) -> Itera
 def _below(place: Place, letters: Sequence[Index]) -> Iterator[Place]:
     yield place
     node = place.node
-    if isinstance(node, Contraction):
+    if isinstance(node, Bound):
         yield from _below(_opened(place, node, letters), letters)
-    elif not isinstance(node, Component | KroneckerDelta):
+    elif not isinstance(node, Component | Iverson | KroneckerDelta):
         for k in range(len(node.args) - isinstance(node, Pow)):  # an exponent is no place
             yield from _below(_argument(place, k), letters)
 
@@ -50,7 +51,7 @@ def _argument(place: Place, k: int) -> Place:
     return Place(node.args[k], place.scope, put, is_side, is_base)
 
 
-def _opened(place: Place, total: Contraction, letters: Sequence[Index]) -> Place:
+def _opened(place: Place, total: Bound, letters: Sequence[Index]) -> Place:
     body, dummies = total.open()
     taken = {*place.scope, *free_indices(total)}
     named: dict[Index, Index] = {}
@@ -61,7 +62,7 @@ def _opened(place: Place, total: Contraction, letters: Sequence[Index]) -> Place
     own = tuple(named.values())
 
     def put(new: Expr) -> Expr:
-        return place.put(Contraction(new, *own))
+        return place.put(total.func(new, *own))
 
     return replace(
         place, node=body.xreplace(named), scope=(*place.scope, *own), put=put, is_side=False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,7 +59,12 @@ def _by_jacobian(name: str, op: Op, sample: Sample, atol: float, rtol: float) ->
     def found(program: Program) -> Sequence[Tensor]:
         return _jacobian(lambda dy: _gradients(program, replace(sample, cotangents=dy)), sample)
 
-    pullback = torch.func.vjp(composed(op), *sample.inputs)[1]
+    def of_numbers(*numbers: Tensor) -> Any:
+        given = iter(numbers)
+        every = (next(given) if t.is_floating_point() else t for t in sample.inputs)
+        return composed(op)(*every)
+
+    pullback = torch.func.vjp(of_numbers, *(t for t in sample.inputs if t.is_floating_point()))[1]
     return Way(name, _jacobian(pullback, sample), found, atol, rtol)
 
 
@@ -83,15 +89,22 @@ def _jacobian(backward: Backward, sample: Sample) -> Sequence[Tensor]:
 def _uniform(sample: Sample) -> Sample:
     """Inputs between 0 and 1, as `torch.rand` gives them."""
     generator = torch.Generator().manual_seed(0)
-    drawn = (torch.rand(t.shape, generator=generator, dtype=t.dtype) for t in sample.inputs)
-    return replace(sample, inputs=tuple(drawn))
+
+    def drawn(t: Tensor) -> Tensor:
+        real = t.is_floating_point()
+        return torch.rand(t.shape, generator=generator, dtype=t.dtype) if real else t
+
+    return replace(sample, inputs=tuple(map(drawn, sample.inputs)))
 
 
 def _shared_at_one(op: Op, sample: Sample) -> Sample:
     """Inputs that all rows share at 1, as γ is in a new model."""
     lead = roles(op).leading
     pairs = zip(op.inputs, sample.inputs, strict=True)
-    changed = (t if _carries(c, lead) else torch.ones_like(t) for c, t in pairs)
+    changed = (
+        t if _carries(c, lead) or not t.is_floating_point() else torch.ones_like(t)
+        for c, t in pairs
+    )
     return replace(sample, inputs=tuple(changed)) if lead else sample
 
 
