@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from derive.derivation import Derivation
+from derive.notation.nodes import Labels
+from derive.notation.op import Op
 from derive.verify.program import Place, Program, program
 from derive.verify.sample import Sample, draw, errors
 
@@ -64,7 +66,7 @@ def visible(
     The op computed in the type, in fp32 for a shorter one, overflows nowhere.
     """
     made = program(derivation)
-    scalars: dict[str, float] = {}
+    scalars = _telling(derivation.op)
     best: tuple[float, Sample] | None = None
     for seed in range(_TRIES):
         sample = replace(draw(derivation.op, sizes, seed, dtype), scalars=dict(scalars))
@@ -77,6 +79,14 @@ def visible(
         scalars |= _larger(made, sample, found, tolerance)
     assert best is not None
     return best[1]
+
+
+def _telling(op: Op) -> dict[str, float]:
+    """A quarter more for parameters of 0 or ±1, which hide what they are multiplied with."""
+    labels = [c.tensor for c in op.inputs if isinstance(c.tensor, Labels)]
+    sentinels = {number for label in labels for number in label.sentinels}
+    hiding = (p for p in op.parameters if abs(p.default) in (0, 1) and p.symbol not in sentinels)
+    return {p.symbol.name: float(p.default) + 0.25 for p in hiding}
 
 
 def _larger(
