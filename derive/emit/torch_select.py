@@ -102,7 +102,7 @@ class Selector:
         """What picks as an index; where it is no value of one, any will do."""
         code = self.printer.code(picked, order)
         if not isinstance(picked, Component):
-            if not picked.atoms(Position):
+            if not picked.atoms(Position, Component):
                 return code[0]  # a number, or a size
             low, high = _may_leave(picked, index.size)
             bounds = ["0"] if low else [f"max={index.size.name} - 1"] if high else []
@@ -132,7 +132,7 @@ class Selector:
             place = expr.indices.index(index)
             order = (*expr.indices[:place], *letters, *expr.indices[place + 1 :])
             found = self._places(picked, index, letters)
-            if isinstance(picked, Component) and letters:  # brackets would count a -1 from the end
+            if isinstance(picked, Component):  # brackets would count a -1 from the end
                 return self._selected(expr.tensor.name, place, found, letters), order
             return f"{expr.tensor.name}[{', '.join([':'] * place + [found])}]", order
         order = (*own, *(i for i in letters if i not in own))
@@ -145,8 +145,9 @@ class Selector:
 
     def _selected(self, name: str, place: int, found: str, letters: Space) -> str:
         """The values along an axis that a label picks; one that is out of range is an error."""
-        if len(letters) == 1:
-            return f"{name}.index_select({place}, {found})"
+        if len(letters) <= 1:
+            one = "" if letters else f".squeeze({place})"
+            return f"{name}.index_select({place}, {found}){one}"
         sizes = comma(i.size.name for i in letters)
         return f"{name}.index_select({place}, {found}.flatten()).unflatten({place}, ({sizes}))"
 
@@ -228,7 +229,12 @@ def _letters(picked: Expr) -> Space:
 
 
 def _may_leave(picked: Expr, size: Size) -> tuple[bool, bool]:
-    """Can a sum of positions be below zero, and can it be beyond its axis? A number is neither."""
+    """Can a sum of positions be below zero, and can it be beyond its axis? A number is neither.
+
+    Of labels nothing is known before they are there.
+    """
+    if picked.atoms(Component):
+        return True, True
     if not picked.atoms(Position):
         return False, False
     terms = Add.make_args(picked)

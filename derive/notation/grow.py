@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from math import prod
@@ -27,9 +27,9 @@ Child = Any  # a lark Token, or what a rule below made of a subtree
 class Grower:
     """One method a rule of the grammar, called from the leaves up, so that no input is too deep."""
 
-    def __init__(self, line: Line, report: Report, numbers: Collection[str] = ()) -> None:
+    def __init__(self, line: Line, report: Report, bare: Mapping[str, bool]) -> None:
         self.line, self.report = line, report
-        self.numbers = numbers  # names without indices: in a condition they are no index
+        self.bare = bare  # names without indices, no index in a condition; do they hold integers?
 
     def grow(self, parsed: Tree[Token]) -> Any:
         made: dict[int, Any] = {}
@@ -96,7 +96,7 @@ class Grower:
         return tuple(map(self._slot, axes))
 
     def _slot(self, node: t.Node) -> t.Axis:
-        if isinstance(node, t.Reference) and node.axes and node.plain:
+        if isinstance(node, t.Reference) and (node.axes or self.bare.get(node.name)) and node.plain:
             return t.Label(node.span, node.name, node.letters)
         if isinstance(node, t.Sum | t.Product | t.Number):
             return t.Place(node.span, self._counted(node))
@@ -125,7 +125,7 @@ class Grower:
         """A side of a condition, where a bare small letter is an index, counted from 0."""
         if isinstance(node, t.Reference):
             is_index = not node.axes and _INDEX.fullmatch(node.name)
-            if not is_index or node.name in self.numbers:
+            if not is_index or node.name in self.bare:
                 return node
             return t.Position(node.span, (t.Letter(node.span, node.name),))
         if not isinstance(node, t.Sum | t.Product | t.Power | t.Call):

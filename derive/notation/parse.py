@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -35,13 +35,16 @@ def _lark() -> Lark:
     )
 
 
-def parse(start: str, line: Line, report: Report, numbers: Collection[str] = ()) -> Any:
-    """The tree of a logical line (a Head, an Equality, a pair of sides), or None if refused."""
+def parse(start: str, line: Line, report: Report, bare: Mapping[str, bool] | None = None) -> Any:
+    """The tree of a logical line (a Head, an Equality, a pair of sides), or None if refused.
+
+    `bare` are the names that stand without indices, each with whether it holds integers.
+    """
     if not line.good:
         return None
     before = len(report.found)
     try:
-        grown = Grower(line, report, numbers).grow(_lark().parse(line.code, start=start))
+        grown = Grower(line, report, bare or {}).grow(_lark().parse(line.code, start=start))
     except UnexpectedInput as error:
         _explain(error, line, report)
     except TooDeep:

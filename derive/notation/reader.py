@@ -67,6 +67,16 @@ def _blocks(lines: Iterable[Line], report: Report) -> list[_Block]:
     return blocks
 
 
+def _bare(head: t.Head) -> dict[str, bool]:
+    """The names without indices; integers index, unless the header has an index of this name."""
+    letters = {
+        k.name for d in (*head.inputs, *head.outputs) for k in (*d.letters, *(d.values or ()))
+    }
+    tensors = [d for d in head.inputs if not d.letters]
+    found = {d.name: d.values is not None and d.name not in letters for d in tensors}
+    return {p.name: False for p in head.parameters} | found
+
+
 def _taken_apart(e: t.Equality, shapes: dict[str, t.Declaration], report: Report) -> t.Equality:
     left = None if e.left is None else unmerged(e.left, shapes, report)
     return replace(e, right=unmerged(e.right, shapes, report), left=left)
@@ -89,14 +99,13 @@ class _Reader:
         self.block, self.lines, self.report = block, lines, report
         self.op: Op | None = None
         self.head: t.Head | None = None
-        self.numbers: set[str] = set()  # names that stand without indices
+        self.bare: dict[str, bool] = {}  # names without indices; do they hold integers?
 
     def read(self, labour: Labour) -> _Reader:
         found = len(self.report.found)
         self.head = parse("head", self.block.head, self.report)
         if self.head:
-            self.numbers |= {p.name for p in self.head.parameters}
-            self.numbers |= {d.name for d in self.head.inputs if not d.letters}
+            self.bare = _bare(self.head)
         parsed = []
         for line in self._within_limit():
             parsed.append((line, equation := self._parse(line)))
@@ -128,18 +137,18 @@ class _Reader:
 
     def _parse(self, line: Line) -> t.Equality | None:
         if line.good and _SOLVE.match(line.code):
-            solved: t.Equality | None = parse("implicit", line, self.report, self.numbers)
+            solved: t.Equality | None = parse("implicit", line, self.report, self.bare)
             return solved
         if line.good and "=" not in line.code:
             self.report.add("E113", line.span, "this is no equation", "write `name[i] = …`")
             return None
-        found: t.Equality | None = parse("equation", line, self.report, self.numbers)
+        found: t.Equality | None = parse("equation", line, self.report, self.bare)
         return found
 
     def _count(self, equation: t.Equality | None) -> None:
         """A tensor without indices is a number in the conditions of later equations."""
         if equation and not equation.target.letters:
-            self.numbers.add(equation.target.name)
+            self.bare.setdefault(equation.target.name, False)
 
     def _build(self, head: t.Head, resolver: Resolver, texts: list[str], labour: Labour) -> None:
         scope, letters = resolver.scope, resolver.scope.sizes.indices()

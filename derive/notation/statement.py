@@ -47,9 +47,9 @@ def read_equation(op: Op, text: str) -> Statement:
     if len(found) != 1:
         report.add("E102", whole, "a statement is one line `left = right`", "")
     report.check()
-    bare = {n for n, c in op.tensors.items() if not c.indices}
-    numbers = {*bare, *(f"d{n}" for n in bare), *(p.symbol.name for p in op.parameters)}
-    stated = parse("statement", found[0], report, numbers)
+    scalars = {n: isinstance(c.tensor, Labels) for n, c in op.tensors.items() if not c.indices}
+    given = [*(f"d{n}" for n in scalars), *(p.symbol.name for p in op.parameters)]
+    stated = parse("statement", found[0], report, dict.fromkeys(given, False) | scalars)
     report.check()
     return Reader(op, stated.sides, report, stated.free).read(found[0].text)
 

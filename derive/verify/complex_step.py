@@ -62,7 +62,6 @@ NUMBERS = Numbers(
         "amin": lambda z: _attaining(z, torch.amin(z.real, -1, keepdim=True)),
     },
     _power,
-    lambda result: result,
 )
 
 

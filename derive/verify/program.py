@@ -89,11 +89,26 @@ def program(derivation: Derivation) -> Program:
 
 
 def stochastic(unit: float, seed: int) -> Numbers:
-    """Each result off by a random part of a unit (Parker, Monte Carlo Arithmetic, 1997)."""
+    """Each result off by a random part of a unit (Parker, Monte Carlo Arithmetic, 1997).
+
+    A sum rounds each of its partial sums, which may be larger than what they come to. Elimination
+    gives the exact solution for a matrix off by roundings of its largest entry (Wilkinson 1961).
+    """
     generator = torch.Generator().manual_seed(seed)
 
-    def rounded(exact: Tensor) -> Tensor:
-        noise = torch.rand(exact.shape, generator=generator, dtype=exact.dtype) * 2 - 1
-        return exact * (1 + unit * noise)
+    def off(size: Tensor, shape: torch.Size) -> Tensor:
+        return size * unit * (torch.rand(shape, generator=generator, dtype=size.dtype) * 2 - 1)
 
-    return replace(REAL, rounded=rounded)
+    def rounded(exact: Tensor) -> Tensor:
+        return exact + off(exact, exact.shape)
+
+    def added(terms: Tensor) -> Tensor:
+        partial = terms.cumsum(-1)[..., 1:-1]  # the first is a term, the last the result
+        return terms.sum(-1) + off(partial, partial.shape).sum(-1)
+
+    def eliminated(matrix: Tensor) -> Tensor:
+        if not matrix.numel():
+            return matrix
+        return matrix + off(matrix.abs().amax((-2, -1), keepdim=True), matrix.shape)
+
+    return replace(REAL, rounded=rounded, added=added, eliminated=eliminated)

@@ -60,10 +60,12 @@ class Numbers:
 
     functions: Mapping[str, Callable[..., Tensor]]
     power: Callable[[Tensor, float], Tensor]
-    rounded: Callable[[Tensor], Tensor]
+    rounded: Callable[[Tensor], Tensor] = lambda result: result
+    added: Callable[[Tensor], Tensor] = lambda terms: terms.sum(-1)
+    eliminated: Callable[[Tensor], Tensor] = lambda matrix: matrix  # what a solution is exact for
 
 
-REAL = Numbers(FUNCTIONS, torch.pow, lambda result: result)
+REAL = Numbers(FUNCTIONS, torch.pow)
 
 
 def composed(op: Op) -> Callable[..., tuple[Tensor, ...]]:
@@ -159,7 +161,7 @@ def _operation(
     numbers: Numbers,
 ) -> Tensor:
     if isinstance(expr, Contraction):
-        return _over_dummies(expr, axes, values, like, numbers).sum(-1)
+        return numbers.added(_over_dummies(expr, axes, values, like, numbers))
     if isinstance(expr, Extremum):
         return numbers.functions[f"a{expr.word}"](_over_dummies(expr, axes, values, like, numbers))
     if isinstance(expr, Solution):
@@ -229,7 +231,8 @@ def _solved(
     matrix = matrix.expand(lengths).flatten(len(shared) + len(rows))
     right = value(relation.right, (*shared, *rows), values, like, numbers)
     right = right.expand(lengths[: len(shared) + len(rows)]).flatten(len(shared))
-    found = torch.linalg.solve(matrix.flatten(len(shared), -2), right.unsqueeze(-1)).squeeze(-1)
+    square = numbers.eliminated(matrix.flatten(len(shared), -2))
+    found = torch.linalg.solve(square, right.unsqueeze(-1)).squeeze(-1)
     unknowns = [values[i.size.name] for i in columns]
     return _aligned(found.unflatten(-1, unknowns), (*shared, *columns), axes)
 

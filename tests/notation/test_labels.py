@@ -90,6 +90,23 @@ def test_labels_of_one_letter_more() -> None:
     assert set(op.equations[0].expr.free_symbols) & set(op.letters) == {op.letters[2]}
 
 
+BARE = "op f(w[v,d], t: int[v], x[d]) -> y\ny = w[t,d]*x[d]\n"
+
+
+def test_a_label_without_indices_is_written_bare() -> None:
+    w, t, x = read(BARE).inputs
+    v, d = w.indices
+    picked = Contraction(iverson("==", Position(v), t) * w, v)
+    assert read(BARE).equations[0].expr == Contraction(picked * x, d)
+    assert again(read(BARE)).equations[0].expr == read(BARE).equations[0].expr
+
+
+def test_an_index_of_the_header_is_no_label() -> None:
+    """`t` is the index there; the tensor of this name is compared."""
+    op = read("op f(x[t,d], t: int) -> y[d]\ny[d] = where(t == 1, x[t,d]*1[t], 0)\n")
+    assert op.equations
+
+
 def test_what_labels_are_compared_with_is_no_value() -> None:
     text = op_of("where(t[b] == skip, 0, where(r[b] == -7, 0, x[b,t[b]]))")
     labels = [c.tensor for c in read(text).inputs if isinstance(c.tensor, Labels)]
@@ -223,6 +240,7 @@ DERIVED = [
     "op f(W[v,h], t[s]: int[v]) -> y[s,u]\ny[s,u] = W[t[s],h]*W[t[u],h]\n",
     "op f(A[c,c], t[b]: int[c]) -> y[b]\ny[b] = A[t[b],t[b]]^2\n",
     "op f(x[s], t[s]: int[c], w[c]) -> y[c]\ny[c] = delta[c,t[s]]*x[s]*w[c]\n",
+    BARE,
     """op f(x[b,c], t[b]: int[c]; skip = -1) -> y
 y = where(t[b] == skip, 0, log(1[c]*exp(x[b,c])) - x[b,t[b]])*1[b]
 """,
@@ -333,6 +351,7 @@ OUTSIDE = {  # functions, and what else they take besides two labels of three va
     "picked": (PICKED, numbers(2, 3), ()),
     "padded": (PADDED, numbers(3, 2), ()),
     "counted": (COUNTED, numbers(2), (numbers(3),)),
+    "bare": (lambda w, t: made(BARE)(w, t[1], w[0]), numbers(3, 2), ()),
 }
 
 

@@ -278,6 +278,14 @@ def test_against_composed_operations(text: str) -> None:
     torch.testing.assert_close(got, want, rtol=EXACT, atol=1e-13)
 
 
+def test_beside_a_label_outside_is_zero() -> None:
+    """Of labels nothing is known: an offset may lead beyond either end."""
+    text = "op f(x[b,c], t[b]: int[c]) -> y[b]\ny[b] = x[b,t[b]-1]^2 + exp(x[b,2*t[b]])\n"
+    inputs = [numbers(3, 4), torch.tensor([0, 3, 1])]
+    got, want = run(made(text), inputs), run(composed(read(text)), inputs)
+    torch.testing.assert_close(got, want, rtol=EXACT, atol=1e-13)
+
+
 def test_what_lies_outside_may_be_anything() -> None:
     """The zero outside is no product: an infinity at the edge leaves the rest alone."""
     x = torch.tensor([[float("inf"), 1.0, 2.0]], dtype=torch.float64)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+import torch
 from sympy import Integer
+from torch import Tensor
+from torch.autograd.gradcheck import GradcheckError
 
 from derive import differentiate, parse
+from derive.emit.module import build
 from derive.notation.op import Op
 from derive.verify import run
 from derive.verify.complex_step import by_complex_step
 from derive.verify.program import program, stochastic
 from derive.verify.reference import composed
 from derive.verify.relations import worst_violation
-from derive.verify.sample import SIZES, SMALL, draw, errors, gradients, results
+from derive.verify.sample import SIZES, SMALL, Sample, draw, errors, gradients, results
 from derive.verify.visible import answers, caught, visible
 from tests.samples import derived, every_op, name_of, named
 
@@ -50,6 +56,54 @@ def test_ill_conditioned_programs_are_allowed_more() -> None:
     made, sample = program(differentiate(op)), draw(op, SIZES)
     exact = made.run(sample)
     assert errors(made.run(sample, stochastic(2.0**-24, 0)), exact) > 50 * 2.0**-24
+
+
+def test_a_sum_is_off_by_what_its_partial_sums_are() -> None:
+    (op,) = parse("op total(x[b]) -> y\ny = sum[b](x[b])\n")
+    x = torch.tensor([1e6, 1.0, -1e6], dtype=torch.float64)
+    made, sample = program(differentiate(op)), Sample((x,), (torch.tensor(1.0).double(),))
+    off = [abs(made.run(sample, stochastic(2.0**-24, k))[0].item() - 1) for k in range(8)]
+    assert 1e5 * 2.0**-24 < max(off) <= 1.1e6 * 2.0**-24
+
+
+def test_a_solution_is_off_by_the_condition_of_its_system() -> None:
+    (op,) = parse("op f(a[i,i], r[i]) -> y[i]\nsolve y: a[i,j]*y[j] = r[i]\n")
+    a = torch.tensor([[1.0, 1.0], [1.0, 1.001]], dtype=torch.float64)
+    r = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    made, sample = program(differentiate(op)), Sample((a, r), (r,))
+    exact = made.run(sample)
+    off = max(errors(made.run(sample, stochastic(2.0**-24, k)), exact) for k in range(8))
+    assert 200 * 2.0**-24 < off < 20_000 * 2.0**-24
+
+
+def test_differences_are_taken_away_from_poles() -> None:
+    """A pole at the first point: neither the module nor the equations agree with differences."""
+    (op,) = parse("op pole(x[b]) -> y[b]\ny[b] = 1/x[b]\n")
+    seen: list[int] = []
+
+    def check(function: Callable[..., object], inputs: tuple[Tensor, ...]) -> None:
+        seen.append(len(seen))
+        if len(seen) <= 2:  # the module, then the equations
+            raise GradcheckError("near a pole")
+
+    module = build(op, "torch")
+    verdict = run._by_differences(check, 1e-7, op, module, draw(op, SMALL))
+    assert verdict == (0.0, 1e-7, "")
+    assert len(seen) == 3
+
+
+def test_a_wrong_gradient_gets_no_second_point() -> None:
+    """Where the equations agree with differences, the module has to."""
+    (op,) = parse("op pole(x[b]) -> y[b]\ny[b] = 1/x[b]\n")
+    seen: list[int] = []
+
+    def check(function: Callable[..., object], inputs: tuple[Tensor, ...]) -> None:
+        seen.append(len(seen))
+        if len(seen) == 1:
+            raise GradcheckError("a term is missing")
+
+    worst, _, note = run._by_differences(check, 1e-7, op, build(op, "torch"), draw(op, SMALL))
+    assert (worst, note, len(seen)) == (math.inf, "a term is missing", 2)
 
 
 # -- what a check can see -------------------------------------------------------------------------
