@@ -27,9 +27,11 @@ Child = Any  # a lark Token, or what a rule below made of a subtree
 class Grower:
     """One method a rule of the grammar, called from the leaves up, so that no input is too deep."""
 
-    def __init__(self, line: Line, report: Report, bare: Mapping[str, bool]) -> None:
+    def __init__(self, line: Line, report: Report, bare: Mapping[str, bool] | None = None) -> None:
         self.line, self.report = line, report
-        self.bare = bare  # names without indices, no index in a condition; do they hold integers?
+        self.bare = (
+            bare or {}
+        )  # names without indices, no index in a condition; do they hold integers?
 
     def grow(self, parsed: Tree[Token]) -> Any:
         made: dict[int, Any] = {}

@@ -44,7 +44,7 @@ def parse(start: str, line: Line, report: Report, bare: Mapping[str, bool] | Non
         return None
     before = len(report.found)
     try:
-        grown = Grower(line, report, bare or {}).grow(_lark().parse(line.code, start=start))
+        grown = Grower(line, report, bare).grow(_lark().parse(line.code, start=start))
     except UnexpectedInput as error:
         _explain(error, line, report)
     except TooDeep:
