@@ -12,17 +12,20 @@ from functools import cache
 from types import ModuleType
 
 import torch
+from sympy import Add
 
 from derive.derivation import differentiate
 from derive.notation.nodes import Component
-from derive.notation.op import Op
+from derive.notation.op import Equation, Op
 from derive.plan.program import plan
+from derive.plan.statement import Statement
 from derive.verify.memory import walks
-from derive.verify.reference import composed
-from derive.verify.sample import Sample, errors, results
+from derive.verify.reference import composed, evaluate
+from derive.verify.sample import SMALL, Sample, draw, error, errors, results
 
 FAR = 1e6
 ROUNDINGS = 64  # units of rounding that a result may be off
+_NOTHING = 1e-10
 
 
 def far_from_zero(op: Op, module: ModuleType, sample: Sample) -> tuple[float, float, str]:
@@ -44,9 +47,25 @@ def far_from_zero(op: Op, module: ModuleType, sample: Sample) -> tuple[float, fl
 
 @cache
 def re_centred(op: Op) -> tuple[Component, ...]:
-    """The inputs in differences that the program re-centres: it gives those tensors two values."""
+    """The inputs in differences that the program re-centres: it gives those tensors two values.
+
+    Of these, the inputs of differences of two terms, which lose no digit (Sterbenz 1974), by whose
+    mean the difference does not change: exp(x) minus its sum is another number far from zero.
+    """
     forward = plan(op, differentiate(op)).forward
     times = Counter(s.target.tensor.name for s in forward)
-    raw = [s for s in forward if times[s.target.tensor.name] > 1 and s.note]
+    twice = [s for s in forward if times[s.target.tensor.name] > 1 and s.note]
+    raw = [s for s in twice if len(Add.make_args(s.expr)) == 2]
     tensors = {c.tensor for s in raw for c in s.uses}
-    return tuple(c for c in op.differentiable if c.tensor in tensors)
+    near = [c for c in op.differentiable if c.tensor in tensors]
+    return tuple(c for c in near if not _feel(op, forward, {s.target.tensor.name for s in raw}, c))
+
+
+def _feel(op: Op, forward: tuple[Statement, ...], names: set[str], moved: Component) -> bool:
+    """Do these differences change where one is added to an input?"""
+    sample = draw(op, SMALL)
+    pairs = zip(op.inputs, sample.inputs, strict=True)
+    away = tuple(t + 1 if c == moved else t for c, t in pairs)
+    steps = [Equation(s.target, s.expr, "") for s in forward]
+    here, there = (evaluate(op, steps, t, {}) for t in (sample.inputs, away))
+    return any(error(there[n], here[n]) > _NOTHING for n in names)

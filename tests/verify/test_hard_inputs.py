@@ -16,6 +16,7 @@ import derive
 from derive.emit.module import build
 from derive.notation.op import Op
 from derive.plan.program import plan
+from derive.verify.offset import re_centred
 from tests import hard
 from tests.hard import CENTRED, CHECKS, HARD, KERNELS, NATIVE, NORMS, ROUNDING, SHIFTED
 from tests.running import function, random, run
@@ -148,6 +149,19 @@ def test_a_difference_without_a_name_is_recentred(text: str) -> None:
     sample = hard.change(op, hard.drawn(op, columns=100), HARD["mean 1e6"]).to(torch.float32)
     for got, want in zip(hard.results(call, sample), hard.truth(op, sample), strict=True):
         assert hard.worst(got, want) <= 8 * ROUNDING
+
+
+FELT = {  # the truth far from zero is infinite, or of four terms near 1e6
+    "l[i,j] = delta[i,j]*1[k]*exp(x[i,k]) - exp(x[i,j])": False,
+    "l[i,j] = x[i,j] - mean[k](x[i,k])*1[j] - 1[i]*(mean[p](x[p,j]) - mean[p,q](x[p,q]))": False,
+    "l[i,j] = x[i,j] - 1[j]*mean[k](x[i,k])": True,
+}
+
+
+@pytest.mark.parametrize("equation", FELT)
+def test_only_what_leaves_a_difference_alone_is_moved(equation: str) -> None:
+    (op,) = derive.parse(f"op f(x[i,i]) -> y[i]\n{equation}\ny[i] = 1[j]*l[i,j]^2\n")
+    assert bool(re_centred(op)) == FELT[equation]
 
 
 def test_a_difference_that_is_named_twice_is_one() -> None:
