@@ -12,7 +12,7 @@ from functools import cache
 from types import ModuleType
 
 import torch
-from sympy import Add
+from sympy import Add, Expr
 
 from derive.derivation import differentiate
 from derive.notation.nodes import Component
@@ -49,16 +49,23 @@ def far_from_zero(op: Op, module: ModuleType, sample: Sample) -> tuple[float, fl
 def re_centred(op: Op) -> tuple[Component, ...]:
     """The inputs in differences that the program re-centres: it gives those tensors two values.
 
-    Of these, the inputs of differences of two terms, which lose no digit (Sterbenz 1974), by whose
-    mean the difference does not change: exp(x) minus its sum is another number far from zero.
+    Of these, the inputs from which one term is taken, which loses no digit (Sterbenz 1974), and by
+    whose mean the difference does not change: exp(x) minus its sum is another far from zero.
     """
     forward = plan(op, differentiate(op)).forward
     times = Counter(s.target.tensor.name for s in forward)
     twice = [s for s in forward if times[s.target.tensor.name] > 1 and s.note]
-    raw = [s for s in twice if len(Add.make_args(s.expr)) == 2]
+    raw = [s for s in twice if _takes_one_off(op, s.expr)]
     tensors = {c.tensor for s in raw for c in s.uses}
     near = [c for c in op.differentiable if c.tensor in tensors]
     return tuple(c for c in near if not _feel(op, forward, {s.target.tensor.name for s in raw}, c))
+
+
+def _takes_one_off(op: Op, difference: Expr) -> bool:
+    """Is this an input as it is given, but for one other term?"""
+    terms = [t.as_coeff_Mul()[1] for t in Add.make_args(difference)]
+    given = {c.tensor for c in op.inputs}
+    return len(terms) == 2 and any(isinstance(t, Component) and t.tensor in given for t in terms)
 
 
 def _feel(op: Op, forward: tuple[Statement, ...], names: set[str], moved: Component) -> bool:
