@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from derive.catalogue import in_catalogue, source_label
 from derive.emit import manifest, workers
+from derive.emit.fold import folded
 from derive.emit.header import Source, headed
 from derive.emit.remembered import remembered
 from derive.emit.tree import refuse_names
@@ -83,8 +84,10 @@ def source(op: Op, backend: Backend, derivation: Any = None) -> str:
         body = remembered(op, backend.name, sources, make)
     else:
         body = backend.render(op, derivation)
+    is_python = backend.suffix == ".py"
+    body = folded(body) if is_python else body
     text = headed(backend.comment, command_of(op), sources, body)
-    if backend.suffix == ".py":
+    if is_python:
         _compile(text, path_of(op, backend))
     return text
 

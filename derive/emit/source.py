@@ -36,13 +36,13 @@ def assign(target: str, code: str, indent: int) -> str:
             lines = [
                 line
                 for part in fill(parts, WIDTH - indent - 4)
-                for line in _broken(part, indent + 4)
+                for line in broken(part, indent + 4)
             ]
             return "\n".join([f"{target} = (", *lines, " " * indent + ")"])
-    return "\n".join(_broken(line, indent)).lstrip()
+    return "\n".join(broken(line, indent)).lstrip()
 
 
-def _broken(code: str, indent: int) -> list[str]:
+def broken(code: str, indent: int) -> list[str]:
     """Code in lines: if it is too long, what the last long bracket holds stands by itself."""
     margin = " " * indent
     if indent + len(code) <= WIDTH:
@@ -54,7 +54,7 @@ def _broken(code: str, indent: int) -> list[str]:
     items = split_commas(inside)
     lines = [margin + code[: found[0] + 1]]
     for item in items:
-        made = _broken(item, indent + 4)
+        made = broken(item, indent + 4)
         lines += [*made[:-1], made[-1] + ("," if len(items) > 1 else "")]
     return [*lines, margin + code[found[1] :]]
 

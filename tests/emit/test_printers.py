@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from dataclasses import replace
 from fractions import Fraction
@@ -13,6 +14,7 @@ import torch
 from sympy import Add, Expr, Mul, Pow, Rational, S
 
 from derive.catalogue import parse
+from derive.emit.fold import folded
 from derive.emit.module import build
 from derive.emit.torch_printer import TorchPrinter
 from derive.emit.triton_printer import TritonPrinter, helpers_in
@@ -337,3 +339,33 @@ def test_a_single_gradient_on_a_broken_line() -> None:
     x = torch.zeros((1,) * 16, dtype=torch.float64)
     y, *saved = module.f_forward(x)
     assert len(module.f_backward(3 * y, *saved)) == 1
+
+
+# -- long lines ---------------------------------------------------------------------------------
+
+LONG = f'''def f(x, y):
+    """{"x [b h], " * 12}-> y [b]"""
+    # y = {"x + " * 30}y
+    g = call(needs=(alpha, {"beta[1], " * 12}gamma), other="{"a b " * 5}")
+    return g
+
+
+"""A text of several lines,
+    # {"in which nothing is broken, " * 5}
+"""
+'''
+
+
+def test_long_lines_are_broken_and_mean_the_same() -> None:
+    text = folded(LONG)
+    made, plain = (ast.parse(t).body[0] for t in (text, LONG))
+    assert isinstance(made, ast.FunctionDef)
+    assert isinstance(plain, ast.FunctionDef)
+    long = [line for line in text.split("\n") if len(line) > 100]
+    assert long == [line for line in LONG.split("\n") if "nothing is broken" in line]
+    assert ast.dump(made.body[1]) == ast.dump(plain.body[1])
+    docs = [(ast.get_docstring(f) or "").split() for f in (made, plain)]
+    assert docs[0] == docs[1] != []
+    comment = [line.strip("# ") for line in text.split("\n") if line.startswith("    #")][:2]
+    assert " ".join(comment) == f"y = {'x + ' * 30}y"
+    assert folded(text) == text

@@ -153,7 +153,8 @@ def test_a_difference_without_a_name_is_recentred(text: str) -> None:
 
 FELT = {  # the truth far from zero is infinite, or of four terms near 1e6
     "l[i,j] = delta[i,j]*1[k]*exp(x[i,k]) - exp(x[i,j])": False,
-    "l[i,j] = x[i,j] - mean[k](x[i,k])*1[j] - 1[i]*(mean[p](x[p,j]) - 1[j]*mean[p,q](x[p,q]))": False,
+    "m = mean[i,j](x[i,j])\nr[i] = mean[j](x[i,j])\nc[j] = mean[i](x[i,j])\n"
+    "l[i,j] = x[i,j] - 1[j]*r[i] - 1[i]*c[j] + 1[i,j]*m": False,
     "l[i,j] = x[i,j] - 1[j]*mean[k](x[i,k])": True,
 }
 
