@@ -126,15 +126,18 @@ class Selector:
         return self.printer.named_sum(text, order, rest, others)
 
     def _picked(self, expr: Expr, index: Index, picked: Expr) -> tuple[str, Space]:
-        own = tuple(i for i in self.printer.natural_space(expr) if i != index)
+        space = self.printer.natural_space(expr)
+        own = tuple(i for i in space if i != index)
         letters = _letters(picked)
-        if not set(own) & set(letters) and isinstance(expr, Component):
-            place = expr.indices.index(index)
-            order = (*expr.indices[:place], *letters, *expr.indices[place + 1 :])
+        if not set(own) & set(letters) and index in space:
+            space = expr.indices if isinstance(expr, Component) else space
+            place = space.index(index)
+            order = (*space[:place], *letters, *space[place + 1 :])
             found = self._places(picked, index, letters)
+            values = bracket(self.printer.code(expr, space), ATOM)
             if isinstance(picked, Component):  # brackets would count a -1 from the end
-                return self._selected(expr.tensor.name, place, found, letters), order
-            return f"{expr.tensor.name}[{', '.join([':'] * place + [found])}]", order
+                return self._selected(values, place, found, letters), order
+            return f"{values}[{', '.join([':'] * place + [found])}]", order
         order = (*own, *(i for i in letters if i not in own))
         values = self._expanded(expr, (*order, index))
         lead = "None, " * next((k for k, i in enumerate(order) if i in letters), 0)

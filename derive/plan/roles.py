@@ -45,6 +45,7 @@ class AxisClasses:
         self.opened: list[tuple[Equation, Expr]] = []
         self._extremal: set[Axis] = set()
         self._mixed: list[tuple[Axis, Axis]] = []  # axes of a dummy and of a free index beside it
+        self._only_counted = False  # is there an index of which nothing is asked but its value?
         self._join_letters([*op.inputs, *op.outputs])
         for equation in op.equations:
             self._read(equation)
@@ -67,6 +68,7 @@ class AxisClasses:
         self.opened.append((equation, body))
         places = self._join_letters([equation.target, *sorted(body.atoms(Component), key=str)])
         self.summed |= {axes[0] for i, axes in places.items() if i in dummies}
+        self._only_counted |= any(p.index not in places for p in body.atoms(Position))
         self._mixed += [
             (places[d][0], places[i][0])
             for bound in equation.expr.atoms(Bound)
@@ -91,7 +93,7 @@ class AxisClasses:
     @cached_property
     def is_mixed(self) -> bool:
         """Does a sum along an axis have a value for each place on this axis, as in a window?"""
-        return any(self.find(a) == self.find(b) for a, b in self._mixed)
+        return self._only_counted or any(self.find(a) == self.find(b) for a, b in self._mixed)
 
     @cached_property
     def extremal(self) -> set[Axis]:

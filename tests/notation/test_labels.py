@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from derive import differentiate, prove
+from derive.emit.backends import BACKENDS
+from derive.emit.files import source
 from derive.higher import backward
 from derive.notation.conditions import Iverson, Position, iverson
 from derive.notation.nodes import Contraction, Labels
@@ -394,3 +396,15 @@ def test_a_label_of_no_said_size_indexes_any_axis() -> None:
     torch.testing.assert_close(got, run(PICKED, [x, t], [numbers(3)]), rtol=0, atol=0)
     want = run(composed(read(text)), [x, t], [numbers(3)])
     torch.testing.assert_close(got, want, rtol=EXACT, atol=0)
+
+
+def test_what_labels_pick_from_several_tensors_is_made_first() -> None:
+    """(dy/n)[t], without an axis for each label beside that of the values."""
+    text = "op f(x[n,d], t[n]: int[k], p[k]) -> y[k,d]\ny[k,d] = delta[k,t[n]]*x[n,d]/exp(p[k])\n"
+    op = read(text)
+    code = source(op, BACKENDS["torch"])
+    assert "index_select(0, t)" in code
+    assert ".gather(" not in code
+    inputs = [numbers(3, 2), labels(3, 0, 3), numbers(4)]
+    got, want = run(made(text), inputs), run(composed(op), inputs)
+    torch.testing.assert_close(got, want, rtol=EXACT, atol=1e-13)

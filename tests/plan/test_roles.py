@@ -88,11 +88,18 @@ def test_a_letter_of_another_equation_is_the_same_axis() -> None:
     assert len({axis for axes in classes for axis in axes}) == 2
 
 
+COUNTED = """op f(x[b,t]) -> y[b,t]
+z[b] = 1[s]*x[b,s]
+y[b,t] = 1[s]*where(s <= t, 1[s]*x[b,t], 0) + 1[t]*z[b]
+"""
 ONE_MORE = [
     ("op f(x[b,h]) -> y[h,b]\ny[h,b] = x[b,h]\n", (GENERAL, PRODUCT)),
     ("op f(x[b,h]) -> y[b,h]\ny[b,h] = x[b,h]\n", ELEMENT_WISE),
     ("op f(x[b,h]) -> y[b]\ny[b] = 1[h]*x[b,h]\n", ROW_WISE),
     ("op f(x[b,h]) -> y[h]\ny[h] = 1[b]*x[b,h]\n", (ROW_WISE, GENERAL, PRODUCT)),
+    ("op f(x[b,t]) -> y[b,t]\ny[b,t] = 1[s]*where(s <= t, 1[t]*x[b,s], 0)\n", GENERAL),
+    ("op f(x[b,t]) -> y[b]\ny[b] = 1[t]*where(t < 2, x[b,t]^2, 0)\n", ROW_WISE),
+    (COUNTED, GENERAL),
     ("op f(x[i], z[j]) -> y[i,j]\ny[i,j] = x[i]*z[j]\n", (ELEMENT_WISE, PRODUCT)),
 ]
 
