@@ -80,10 +80,12 @@ def _is_difference(expr: Expr) -> bool:
 
 def carried(expr: Expr) -> tuple[Tensor, tuple[Index, ...]]:
     """The largest tensor of an expression, and the free indices, those of that tensor first."""
-    free = set(free_indices(expr))
+    every = free_indices(expr)
+    free = set(every)
     own = {c: [i for i in c.indices if i in free] for c in expr.atoms(Component)}
     ordered = sorted(own, key=lambda c: (-len(own[c]), c.tensor.rank, [i.rank for i in own[c]]))
-    return ordered[0].tensor, tuple(dict.fromkeys(i for c in ordered for i in own[c]))
+    shown = (i for c in ordered for i in own[c])
+    return ordered[0].tensor, tuple(dict.fromkeys([*shown, *every]))  # a condition may have more
 
 
 def _form(expr: Expr) -> tuple[Expr, tuple[Index, ...]]:

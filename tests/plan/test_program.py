@@ -7,6 +7,7 @@ from itertools import combinations
 
 import mpmath
 import pytest
+import torch
 from sympy import Add, Expr
 
 import derive
@@ -261,3 +262,14 @@ def test_planning_twice_gives_the_same(name: str) -> None:
     first, second = (program(named(name)) for _ in range(2))
     for one, other in zip(first.backward, second.backward, strict=True):
         assert (str(one.target), one.note) == (str(other.target), other.note)
+
+
+def test_what_is_maximised_has_the_indices_of_its_conditions() -> None:
+    """No component carries t: the running maximum of a row."""
+    (op,) = derive.parse(
+        "op f(x[b,t]) -> y[b,t]\ny[b,t] = max[s](where(s <= t, x[b,s]*1[t], -9))\n"
+    )
+    (inside,) = (s for s in program(op).forward if s.target.tensor.name == "y_inside")
+    assert len(inside.target.indices) == 3
+    x = torch.randn(2, 5, dtype=torch.float64)
+    assert derive.build(op, "torch").f(x).equal(x.cummax(1).values)
