@@ -80,6 +80,10 @@ class Tensor(Named):
     def __getnewargs__(self) -> tuple[Any, ...]:
         return (self.name, self.rank, self.groups)
 
+    def _hashable_content(self) -> tuple[Any, ...]:
+        """SymPy remembers what it made: shown otherwise, a tensor of this name is another."""
+        return (self.rank, self.name, self.groups)
+
     def axes(self, indices: Sequence[Index]) -> list[tuple[Index, ...]]:
         """Its indices, together those that one axis shows."""
         left = iter(indices)
@@ -114,7 +118,7 @@ class Labels(Tensor):
         return (self.name, self.rank, self.values, self.groups, self.sentinels)
 
     def _hashable_content(self) -> tuple[Any, ...]:
-        return (self.rank, self.name, self.values, self.sentinels)
+        return (self.rank, self.name, self.values, self.groups, self.sentinels)
 
 
 class Index(Named):

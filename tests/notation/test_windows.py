@@ -12,6 +12,7 @@ from derive import prove
 from derive.higher import backward
 from derive.notation.conditions import Position, iverson
 from derive.notation.nodes import Component, Contraction, fresh_index
+from derive.notation.op import gradient
 from derive.verify.exact import exact
 from derive.verify.reference import composed
 from tests.notation.reading import (
@@ -339,3 +340,12 @@ MERGED = {  # an op, what is marked in braces; the code
 def test_axes_that_are_refused(text: str) -> None:
     text, wanted = marking(text, MERGED[text])
     assert wanted in refusals(text)
+
+
+def test_an_op_of_the_same_names_leaves_no_trace() -> None:
+    """What one op shows as one axis, another that is read later may show as two."""
+    plain = GROUPED.replace("g*S+s", "g,s").replace("; G = 2", "")
+    first, second = read(GROUPED), read(plain)
+    assert first.inputs[0] != second.inputs[0]
+    assert gradient(first.inputs[0]).tensor.groups == (1, 2)
+    assert gradient(second.inputs[0]).tensor.groups == ()
