@@ -7,6 +7,7 @@ import derive
 from derive.derivation import differentiate
 from derive.higher import backward, jvp
 from derive.notation.op import Op
+from derive.plan.roles import roles
 from derive.verify.reference import composed
 from derive.verify.sample import SIZES, draw, error
 from tests.running import function, leaves_of, real
@@ -68,10 +69,14 @@ def matching(outputs):
     return [torch.randn(g.shape, generator=generator, dtype=g.dtype) for g in outputs]
 
 
-@pytest.mark.parametrize("op", every_op(), ids=lambda op: op.name)
-def test_tangents_are_pushed_forward(op: Op) -> None:
+def skip_what_stands_still(op: Op) -> None:
     if not any(s.computed for s in derived(op.name).stages):
         pytest.skip("no output moves: there is no tangent")
+
+
+@pytest.mark.parametrize("op", every_op(), ids=lambda op: op.name)
+def test_tangents_are_pushed_forward(op: Op) -> None:
+    skip_what_stands_still(op)
     sample = draw(op, SIZES)
     primals = tuple(real(sample.inputs))
     tangents = tuple(matching(primals))
@@ -85,6 +90,41 @@ def test_tangents_are_pushed_forward(op: Op) -> None:
         return torch.func.jvp(of_numbers, primals, tangents)[1]
 
     agree(pushed(function(op.name)), pushed(composed(op)))
+
+
+LED = [op for op in every_op() if roles(op).leading is not None]
+
+
+@pytest.mark.parametrize("op", LED, ids=lambda op: op.name)
+def test_gradients_are_pushed_forward_with_any_number_of_leading_axes(op: Op) -> None:
+    skip_what_stands_still(op)
+    lead = roles(op).leading.size
+    sample, call = draw(op, SIZES), function(op.name)
+
+    generator = torch.Generator().manual_seed(5)
+    random = [torch.randn(t.shape, generator=generator, dtype=torch.float64) for t in sample.inputs]
+
+    def laid(numbers, join):
+        leads = (c.indices[:1] and c.indices[0].size == lead for c in op.inputs)
+        pairs = zip(numbers, leads, strict=True)
+        return tuple(join((t, t.flip(0))) if led else t for t, led in pairs)
+
+    def pushed(join):
+        inputs = laid(sample.inputs, join)
+        dots = laid(random, join)
+        places = [k for k, t in enumerate(inputs) if t.is_floating_point()]
+
+        def loss(*numbers):
+            given = dict(zip(places, numbers, strict=True))
+            found = tensors(call(*(given.get(k, t) for k, t in enumerate(inputs))))
+            return sum((o**3).sum() for o in found)
+
+        slopes = torch.func.grad(loss, tuple(range(len(places))))
+        moving = tuple(inputs[k] for k in places), tuple(dots[k] for k in places)
+        return torch.func.jvp(slopes, *moving)[1]
+
+    for deep, flat in zip(pushed(torch.stack), pushed(torch.cat), strict=True):
+        assert error(deep.reshape(flat.shape), flat) < EXACT
 
 
 @pytest.mark.parametrize("name", FIRST)

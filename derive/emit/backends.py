@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from derive.derivation import Derivation
 from derive.emit.document import latex
+from derive.emit.dtensor_module import dtensor_module
 from derive.emit.torch_module import torch_module
 from derive.emit.triton_module import template_for, triton_module
 from derive.notation.op import Op
@@ -22,6 +23,7 @@ class Backend:
     templates: Callable[[Op], tuple[str, ...]]  # those an op's file is made from, below templates/
     comment: str  # begins a comment line
     render: Callable[[Op, Derivation], str]  # everything below the header
+    asked: bool = False  # written only where it is asked for by name
 
 
 BACKENDS = {
@@ -29,6 +31,15 @@ BACKENDS = {
     for b in (
         Backend("torch", "torch", ".py", lambda op: ("torch/op.py.jinja",), "#", torch_module),
         Backend("triton", "triton", ".py", template_for, "#", triton_module),
+        Backend(
+            "dtensor",
+            "dtensor",
+            ".py",
+            lambda op: ("dtensor/op.py.jinja",),
+            "#",
+            dtensor_module,
+            True,
+        ),
         Backend(
             "latex",
             "latex",

@@ -65,7 +65,9 @@ class Extras:
 
 
 class Plumbing(Shapes):
-    """Builds the interface of one program."""
+    """Builds the interface of one program; `context` comes first among the arguments."""
+
+    context: tuple[str, ...] = ()
 
     # -- the whole ------------------------------------------------------------------------------
 
@@ -74,7 +76,7 @@ class Plumbing(Shapes):
         op = self.op
         defaults = [f"{s.symbol.name}: float = {s.text}" for s in op.parameters]
         defaults += [f"{e.size.name}: int = {e.default}" for e in op.extents]
-        header = [*(f"{n}: Tensor" for n in self.inputs), *defaults]
+        header = [*self.context, *(f"{n}: Tensor" for n in self.inputs), *defaults]
         results = "Tensor" if len(op.outputs) == 1 else "tuple[Tensor, ...]"
         return Interface(
             op=op.name,
@@ -123,7 +125,7 @@ class Plumbing(Shapes):
     def _forward_call(self) -> str:
         results = unpacked([*self.outputs, *self.kept_names])
         arguments = [*(self.flat(c, cast=True) for c in self.op.inputs), *self.scalars]
-        return bracketed(f"{results} = _forward(", arguments, ")", 4)
+        return bracketed(f"{results} = _forward(", [*self.context, *arguments], ")", 4)
 
     def backward_signature(self, name: str, *, optional: bool = False) -> str:
         """`optional`: a cotangent may be None."""
@@ -133,12 +135,13 @@ class Plumbing(Shapes):
         tensors = [f"{n}: {kind}" for n in self.cotangents]
         tensors += [f"{n}: Tensor" for n in [*self.saved_inputs, *self.kept_names]]
         needs = f"{self.needs}: Sequence[bool] = ({comma(['True'] * len(self.inputs))})"
-        items = [*tensors, *sizes, *scalars, "*", needs]
+        items = [*self.context, *tensors, *sizes, *scalars, "*", needs]
         return bracketed(f"def {name}(", items, ") -> tuple[Tensor | None, ...]:", 0)
 
     def backward_call(self, inner: str) -> str:
         grads = unpacked([c.tensor.name for c in self.program.gradients])
         arguments = [
+            *self.context,
             *(self.flat(c, cast=True) for c in self.given),
             *self.kept_names,
             *self.numbers,

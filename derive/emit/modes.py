@@ -10,6 +10,7 @@ from derive.emit.second import SecondModule
 from derive.emit.tangent import TangentModule, joined
 from derive.errors import DeriveError
 from derive.notation.effort import Exhausted, bounded
+from derive.plan.roles import roles
 
 _MOST_WORK = 150_000  # nodes in the steps of a mode, its proofs of zero sums among them
 
@@ -49,6 +50,7 @@ def _second(first: Plumbing) -> SecondModule | None:
 def _tangent(first: Plumbing, derivation: Derivation) -> TangentModule | None:
     try:
         with bounded(_MOST_WORK):
-            return TangentModule(first, derivation)
+            leading = roles(first.op).leading
+            return TangentModule(first, derivation, leading.size if leading else None)
     except (DeriveError, Exhausted):
         return None

@@ -57,12 +57,13 @@ class SecondModule:
     def __init__(self, first: Plumbing) -> None:
         self.first, self.more = first, Extras()
         op, found, program = _planned(first.op)
-        self.program = without_rows(program, first.op)
-        rows = roles(first.op).leading
-        self.io = Plumbing(self.program, found, rows=rows.size if rows else None)
+        leading = roles(first.op).leading
+        rows = leading.size if leading is not None else None
+        self.program = without_rows(program, rows)
+        self.io = Plumbing(self.program, found, rows=rows)
         self.io.casts = first.casts
         self.module = TorchModule(self.program, found, self.io)
-        self.tangent = TangentModule(self.io, found, "backward_")
+        self.tangent = TangentModule(self.io, found, rows, "backward_")
         pairs = zip(op.inputs[len(first.op.inputs) :], first.op.outputs, strict=True)
         self.given = {grad.tensor.name: gradient(y).tensor.name for grad, y in pairs}
 

@@ -11,10 +11,9 @@ from derive.emit.source import bracketed, unpacked
 from derive.emit.torch_module import Function, TorchModule
 from derive.errors import DeriveError
 from derive.higher import jvp
-from derive.notation.nodes import Labels
+from derive.notation.nodes import Labels, Size
 from derive.notation.op import Op
 from derive.plan.program import Program, plan_forward
-from derive.plan.roles import roles
 
 
 @dataclass(frozen=True)
@@ -41,10 +40,13 @@ def _planned(op: Op) -> tuple[Op, Program]:
 class TangentModule:
     """The tangent of one program."""
 
-    def __init__(self, first: Plumbing, derivation: Derivation, stem: str = "") -> None:
+    def __init__(
+        self, first: Plumbing, derivation: Derivation, rows: Size | None, stem: str = ""
+    ) -> None:
+        """`rows` is the size that stands for any number of leading axes, if one does."""
         self.first, self.stem = first, stem
         op, program = _planned(first.op)
-        program = without_rows(program, first.op)
+        program = without_rows(program, rows)
         moving = op.inputs[len(first.op.inputs) :]
         pairs = zip(first.op.differentiable, moving, strict=True)
         self.dot_of = {c.tensor.name: dot.tensor.name for c, dot in pairs}
@@ -53,8 +55,7 @@ class TangentModule:
         if not kept.inputs:
             raise DeriveError(f"no output of {first.op.name} moves")
         self.program: Program = replace(program, op=kept)
-        rows = roles(first.op).leading
-        self.io = Plumbing(self.program, derivation, rows=rows.size if rows else None)
+        self.io = Plumbing(self.program, derivation, rows=rows)
         self.io.casts = first.casts
         self.module = TorchModule(self.program, derivation, self.io)
 
@@ -159,10 +160,8 @@ class TangentModule:
         return (*lines, f"return {call}{pick}")
 
 
-def without_rows(program: Program, op: Op) -> Program:
+def without_rows(program: Program, rows: Size | None) -> Program:
     """The size that stands for leading axes is no number that could be saved."""
-    leading = roles(op).leading
-    rows = leading.size if leading is not None else None
     return replace(program, saved_sizes=tuple(s for s in program.saved_sizes if s != rows))
 
 

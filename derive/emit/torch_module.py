@@ -71,7 +71,7 @@ class TorchModule:
             f"{n}.clone()" if n in names.outputs and k >= len(names.outputs) else n
             for k, n in enumerate(out)
         ]
-        parameters = [f"{n}: Tensor" for n in names.inputs]
+        parameters = [*names.context, *(f"{n}: Tensor" for n in names.inputs)]
         parameters += [f"{s.name}: int" for s in sizes] + [f"{n}: float" for n in names.scalars]
         return Function(
             bracketed(f"def {name}(", parameters, f") -> {_tuple_type(len(out))}:", 0),
@@ -84,7 +84,7 @@ class TorchModule:
     def backward(self, name: str = "_backward") -> Function:
         p, names = self.program, self.plumbing
         given = (*p.cotangents, *p.saved)
-        parameters = [f"{c.tensor.name}: Tensor" for c in given]
+        parameters = [*names.context, *(f"{c.tensor.name}: Tensor" for c in given)]
         parameters += [f"{n.name}: int" for n in p.saved_sizes] + [
             f"{n.name}: float" for n in p.saved_scalars
         ]

@@ -11,7 +11,7 @@ from derive.emit.header import digest, read_header
 from derive.emit.manifest import NAME, Manifest, is_inside
 from derive.errors import DeriveError
 
-FOLDERS = ("torch", "triton", "latex")  # all that derive looks at, besides the manifest
+FOLDERS = ("torch", "triton", "dtensor", "latex")  # all that derive looks at, besides the manifest
 PREFIX, SUFFIX = ".derive-", ".tmp"  # of the temporary files that a writer makes
 _TEMPORARY = re.compile(r"\.derive-[a-z0-9_]{8}\.tmp")
 

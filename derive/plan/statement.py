@@ -6,7 +6,15 @@ from dataclasses import dataclass, replace
 
 from sympy import Expr
 
-from derive.notation.nodes import Component
+from derive.notation.nodes import Component, Size
+
+
+@dataclass(frozen=True)
+class Across:
+    """A sum or an extremum that is taken over all ranks which have a part of these sizes."""
+
+    word: str  # sum, max, min
+    sizes: tuple[Size, ...]
 
 
 @dataclass(frozen=True)
@@ -16,6 +24,7 @@ class Statement:
     target: Component
     expr: Expr
     note: str
+    across: Across | None = None
 
     @property
     def uses(self) -> set[Component]:
