@@ -145,11 +145,14 @@ def _closed(config: Config, out: Path) -> tuple[str, ...]:
     return _folders(()) if config.ops else tuple(f for f in _folders(()) if f not in named)
 
 
+ASKED_FOR = ("dtensor",)  # written where it is named, and nowhere else
+
+
 def choose_backends(names: Sequence[str], config: Config) -> tuple[Backend, ...]:
     """Rows of the table of backends, in its order."""
     from derive.emit.backends import BACKENDS
 
-    wanted = tuple(names) or config.backends or tuple(BACKENDS)
+    wanted = tuple(names) or config.backends or tuple(n for n in BACKENDS if n not in ASKED_FOR)
     for name in wanted:
         if name not in BACKENDS:
             hint = nearest(name, BACKENDS) or f"; there are {', '.join(BACKENDS)}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from derive.derivation import Derivation
 from derive.emit.document import latex
+from derive.emit.dtensor_module import TEMPLATE as DTENSOR
 from derive.emit.dtensor_module import dtensor_module
 from derive.emit.torch_module import torch_module
 from derive.emit.triton_module import template_for, triton_module
@@ -23,7 +24,6 @@ class Backend:
     templates: Callable[[Op], tuple[str, ...]]  # those an op's file is made from, below templates/
     comment: str  # begins a comment line
     render: Callable[[Op, Derivation], str]  # everything below the header
-    asked: bool = False  # written only where it is asked for by name
 
 
 BACKENDS = {
@@ -31,15 +31,7 @@ BACKENDS = {
     for b in (
         Backend("torch", "torch", ".py", lambda op: ("torch/op.py.jinja",), "#", torch_module),
         Backend("triton", "triton", ".py", template_for, "#", triton_module),
-        Backend(
-            "dtensor",
-            "dtensor",
-            ".py",
-            lambda op: ("dtensor/op.py.jinja",),
-            "#",
-            dtensor_module,
-            True,
-        ),
+        Backend("dtensor", "dtensor", ".py", lambda op: (DTENSOR,), "#", dtensor_module),
         Backend(
             "latex",
             "latex",

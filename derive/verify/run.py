@@ -87,6 +87,8 @@ def _applies(name: str, op: Op, module: ModuleType) -> bool:
     """Some checks need a leading row axis, or kernels that walk tiles."""
     if name in ("leading axes", "no rows"):
         return roles(op).leading is not None
+    if name in ("memory of its own", "passes by themselves"):
+        return not hasattr(module, "AXES")  # there the passes take what ranks know of each other
     if name == "its own relations":
         return bool(related(_derivation(op)))
     if name == "gradgradcheck":
