@@ -17,8 +17,8 @@ generate: $(VENV)/.installed  ## derive every op, write generated/, verify it ag
 	$(BIN)/derive verify
 
 test: $(VENV)/.installed  ## run all tests, those under Triton's interpreter by themselves
-	$(PYTEST) --ignore=tests/interpreter -n 2
-	TRITON_INTERPRET=1 $(PYTEST) tests/interpreter -n 2
+	$(PYTEST) --ignore=tests/interpreter --ignore=tests/sharding -n 2
+	TRITON_INTERPRET=1 $(PYTEST) tests/interpreter tests/sharding -n 2
 
 lint: $(VENV)/.linters  ## ruff and mypy
 	$(BIN)/ruff check

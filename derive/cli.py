@@ -69,11 +69,18 @@ _style = click.option(
 
 @cli.command("list")
 @_ops
+@click.option("--costs", is_flag=True, help="What is saved, moved and computed, in sizes.")
 @click.pass_context
-def list_ops(ctx: click.Context, ops: Sequence[str]) -> None:
+def list_ops(ctx: click.Context, ops: Sequence[str], costs: bool) -> None:
     """List every op, or those named: title, class of kernel, backends."""
+    from derive import commands
     from derive.commands import overview
 
+    if costs:
+        from derive.costs import HEADS
+
+        click.echo(report.table(HEADS, commands.costs(ops), ctx.color))
+        return
     click.echo(report.table(("op", "title", "class", "backends"), overview(ops), ctx.color))
 
 

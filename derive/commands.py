@@ -11,6 +11,7 @@ from derive.catalogue import catalogue, load, load_all
 from derive.config import nearest, read_config
 from derive.errors import DeriveError, SourceError
 from derive.notation.displays import SUFFIXES
+from derive.notation.op import Op
 from derive.project import Request, choose_backends, targets
 from derive.report import Verdict
 
@@ -29,12 +30,22 @@ def overview(names: Sequence[str] = ()) -> list[tuple[str, str, str, str]]:
     """Name, title, class and backends of the ops named, else of the catalogue's, the project's."""
     from derive.plan.roles import kernel_class
 
+    backends = " ".join(backend.name for backend in choose_backends((), read_config()))
+    return [(op.name, _headline(op.title), kernel_class(op), backends) for op in _listed(names)]
+
+
+def costs(names: Sequence[str] = ()) -> list[tuple[str, ...]]:
+    """What the same ops cost."""
+    from derive.costs import costs
+
+    return [costs(op) for op in _listed(names)]
+
+
+def _listed(names: Sequence[str]) -> list[Op]:
     config = read_config()
-    backends = " ".join(backend.name for backend in choose_backends((), config))
     everything = (*targets(catalogue()), *(targets((), config) if config.ops else ()))
     found = targets(names, config) if names else everything
-    ops = {target.argument + target.op.name: target.op for target in found}.values()
-    return [(op.name, _headline(op.title), kernel_class(op), backends) for op in ops]
+    return [*{target.argument + target.op.name: target.op for target in found}.values()]
 
 
 def _headline(title: Sequence[str]) -> str:

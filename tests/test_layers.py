@@ -26,7 +26,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("emit",),
     ("prove",),
     ("theorems",),
-    ("verify", "article", "listing", "paper"),
+    ("verify", "article", "listing", "paper", "costs"),
     ("report", "scaffold", "project"),
     ("commands", "options"),
     ("cli",),

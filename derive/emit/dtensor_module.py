@@ -55,7 +55,7 @@ class DTensorModule(TorchModule):
         self.made = made
         self.plumbing.context = (RANKS,)
 
-    def render(self) -> str:  # type: ignore[override]
+    def render(self) -> str:
         io, op = self.plumbing, self.program.op
         saved = len(io.saved_inputs) + len(io.kept)
         return render(

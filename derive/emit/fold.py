@@ -39,7 +39,7 @@ def _folded(line: str) -> list[str]:
         return _wrapped(code, margin, f"{margin}#     ")
     if code.startswith(_QUOTES) and code.endswith(_QUOTES):
         return [*_wrapped(code.removesuffix(_QUOTES), margin, margin), margin + _QUOTES]
-    return [line] if _QUOTES in code else broken(code, len(margin))
+    return [line] if _QUOTES in code or "'" in code else broken(code, len(margin))
 
 
 def _wrapped(text: str, first: str, later: str) -> list[str]:

@@ -119,6 +119,7 @@ class TexGrower(Subscripts):
             if len(arguments) != 1:
                 self._add("E114", span, "a derivative is taken of one expression")
             return t.Derivative(span, head.wrt, parts=arguments[:1], height=height)
+        node: t.Node
         if head.letters:
             if len(arguments) != 1:
                 self._add("E114", span, f"`\\{head.name}` over an index has one argument")

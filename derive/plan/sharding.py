@@ -129,7 +129,7 @@ class _Sharder:
 
     def _named(self, bound: Bound, target: Component, made: list[Statement]) -> Component:
         indices = tuple(free_indices(bound))
-        word = cast(Extremum, bound).word if isinstance(bound, Extremum) else "sum"
+        word = bound.word if isinstance(bound, Extremum) else "sum"
         name = self._fresh(f"{target.tensor.name}_{word}")
         component = Component(Tensor(name, _RANK + self.made), *indices)
         letters = self._letters(indices)

@@ -125,6 +125,14 @@ def test_list_shows_the_ops_that_are_named(
     assert "one: a title" not in derive("list").out
 
 
+def test_list_tells_costs(derive: Runner, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    head, _, row = derive("list", "matmul", "--costs").out.splitlines()
+    assert head.split()[:2] == ["op", "saved"]
+    assert row.split()[:3] == ["matmul", "a", "b"]
+    assert "I*K + K*J " in row
+
+
 def test_what_could_command_a_terminal_is_spelt_out(derive: Runner, project: Path) -> None:
     derive("generate", "my/foo.op")
     (project / "generated/torch/\x1b[31mred").touch()

@@ -111,7 +111,7 @@ def test_no_machine_gives_other_bytes(
         Machine(**{**vars(m), "environment": {**locales, **m.environment}}) for m in MACHINES
     ]
     texts = list(printed(machines, tmp_path, files))
-    assert texts[0].count("\n") == 10
+    assert texts[0].count("\n") == 13
     different = [m for m, text in zip(machines, texts, strict=True) if text != texts[0]]
     assert different == []
 

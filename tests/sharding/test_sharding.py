@@ -16,7 +16,7 @@ import derive
 from derive.catalogue import catalogue
 from derive.verify.run import verify
 from derive.verify.sample import errors
-from tests.sharding import mesh, run, sample_of, truth
+from tests.sharding.ranks import mesh, run, sample_of, truth
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's own, of meshes without a network
 
