@@ -151,6 +151,21 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v, is_causal=True)
 
 
+def rope(x: Tensor, c: Tensor, z: Tensor) -> Tensor:
+    one, other = x.chunk(2, -1)
+    return torch.cat((one * c - other * z, other * c + one * z), -1)
+
+
+def causal_conv1d(x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+    padded = F.pad(x.mT, (len(w) - 1, 0))
+    return F.conv1d(padded, w.flip(0).T[:, None], bias, groups=w.shape[1]).mT
+
+
+def swiglu_joined(x: Tensor) -> Tensor:
+    gate, value = x.chunk(2, -1)
+    return F.silu(gate) * value
+
+
 # -- the table ------------------------------------------------------------------------------------
 
 _X, _H = normal(6, 9), normal(9)
@@ -159,6 +174,11 @@ _ATTENTION = (normal(5, 4), normal(7, 4), normal(7, 3))
 
 NATIVE = (
     Native("layer_norm", layer_norm, (_X, _H, _H)),
+    Native("rope", rope, (normal(2, 5, 8), normal(5, 4), normal(5, 4))),
+    Native("causal_conv1d", causal_conv1d, (normal(2, 6, 3), normal(4, 3), normal(3))),
+    Native("inverse", torch.linalg.inv, (normal(5, 5),)),
+    Native("linear_solve", torch.linalg.solve, (normal(5, 5), normal(5, 3))),
+    Native("swiglu_joined", swiglu_joined, (normal(6, 8),)),
     Native("rms_norm", rms_norm, (_X, _H)),
     Native("group_norm", group_norm, (normal(3, 2, 4, 5), normal(2, 4), normal(2, 4))),
     Native(
