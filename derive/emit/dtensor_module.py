@@ -15,6 +15,7 @@ from derive.emit.environment import render
 from derive.emit.interface import Extras
 from derive.emit.source import Line, assign, bracketed, comma
 from derive.emit.torch_module import TorchModule
+from derive.errors import DeriveError
 from derive.notation.nodes import Component, Size
 from derive.notation.op import Op
 from derive.plan.program import plan
@@ -53,6 +54,9 @@ class DTensorModule(TorchModule):
     def __init__(self, made: Sharded, derivation: Derivation) -> None:
         super().__init__(made.program, derivation)
         self.made = made
+        leading = self.plumbing.leading
+        if leading is not None and leading.size not in made.sizes:
+            raise DeriveError(f"{made.program.op.name} cannot be shared out among ranks")
         self.plumbing.context = (RANKS,)
 
     def render(self) -> str:

@@ -193,8 +193,8 @@ def _may_be_cut(program: Program) -> tuple[Size, ...]:
     for component in components:
         own = [i.size for i in component.indices]
         sizes -= {s for s in own if own.count(s) > 1}
-        if component.tensor.groups:
-            sizes -= set(own)
+        axes = component.tensor.axes(component.indices)
+        sizes -= {i.size for axis in axes if len(axis) > 1 for i in axis}
     sizes -= {e.size for e in op.extents}
     for expr in (s.expr for s in statements):
         sizes -= set(_positional(expr))
