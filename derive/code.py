@@ -17,3 +17,8 @@ class Code:
     statement: str = ""
     paper: str = ""
     derived: bool = False  # the example can be read; it is refused when it is derived
+
+    @property
+    def short_remedy(self) -> str:
+        """The remedy as a help line has it: no sentence, so a small letter and no full stop."""
+        return self.remedy[0].lower() + self.remedy[1:].removesuffix(".")

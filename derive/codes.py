@@ -373,13 +373,13 @@ ROWS = (
     Code(
         "E601", "division by zero",
         "The divisor is zero whatever the tensors hold.",
-        "Mend the expression.",
+        "Divide by what is not always zero.",
         _HEAD + "y[b,h] = x[b,h] / (1 - 1)\n",
     ),
     Code(
         "E602", "not a real number",
         "An even root of a negative number, or the like.",
-        "Mend the expression.",
+        "Keep roots and logarithms to numbers that are not negative.",
         _HEAD + "y[b,h] = x[b,h] * sqrt(-2)\n",
     ),
     Code(

@@ -42,6 +42,11 @@ class Diagnostic:
     path: str = ""
     source: str = ""  # the source line the span starts on
 
+    def __post_init__(self) -> None:
+        """Nobody is left without a way out: a code has one where its place has none."""
+        if not self.help:
+            object.__setattr__(self, "help", CODES[self.code].short_remedy)
+
 
 def printable(text: str) -> str:
     """Text with every character that is not printed spelt out, so that no message can mislead."""
@@ -106,13 +111,16 @@ def render(diagnostic: Diagnostic) -> str:
     margin = str(d.span.line)
     cut = max(0, d.span.column - 1 - _BEFORE) if len(d.source) > _WIDTH else 0
     source = d.source[cut : cut + _WIDTH].replace("\t", " ")
+    source = "…" * (cut > 0) + source[cut > 0 :]  # what is cut off is not mistaken for the line
+    if cut + _WIDTH < len(d.source):
+        source = source[:-1] + "…"
     mark = "^" * max(1, min(last - d.span.column, cut + _WIDTH - d.span.column + 1))
     lines = [
         f"{where}: {d.code} {d.message}",
         f"{margin} | {_printable(source)}",
         f"{' ' * len(margin)} | {' ' * (d.span.column - 1 - cut)}{mark}",
     ]
-    return "\n".join(lines + ([f"help: {d.help}"] if d.help else []))
+    return "\n".join([*lines, f"help: {d.help}"])
 
 
 _MOST_SHOWN = 60  # characters of source quoted inside a message
@@ -125,16 +133,34 @@ class Report:
     def __init__(self, lines: list[str], path: str = "") -> None:
         self.lines, self.path = lines, path
         self.found: list[Diagnostic] = []
+        self.refused = 0  # how often something was refused, shown or not
 
     def add(self, code: str, span: Span, message: str, remedy: str = "") -> None:
-        """Note a refusal; two at one place with one code are one."""
-        if any(d.span[:2] == span[:2] and d.code == code for d in self.found[-3:]):
+        """Note a refusal; of two at one place the first is the cause."""
+        self.refused += 1
+        if any(d.span[:2] == span[:2] for d in self.found):
             return
         source = self.lines[span.line - 1] if span.line <= len(self.lines) else ""
         self.found.append(Diagnostic(code, message, span, remedy, self.path, source))
         if len(self.found) == MOST_DIAGNOSTICS:
             self.found.append(Diagnostic("E409", "more errors than are shown", span, "", self.path))
             raise self.error()
+
+    def once(self, code: str, span: Span, message: str, remedy: str) -> None:
+        """Note what is wrong in one way wherever it stands: told at the first place only."""
+        if any((d.code, d.message) == (code, message) for d in self.found):
+            self.refused += 1
+        else:
+            self.add(code, span, message, remedy)
+
+    def withdraw(self, code: str, span: Span) -> None:
+        """Take back a refusal at a place of which something better is known."""
+        self.found = [d for d in self.found if (d.code, d.span[:2]) != (code, span[:2])]
+
+    def marks(self, span: Span) -> bool:
+        """Is the place, or what it stands in, marked already?"""
+        begin, end = span[:2], span[2:]
+        return any(d.span[:2] <= begin and end <= d.span[2:] for d in self.found)
 
     def nested(self, span: Span) -> None:
         """Note that an expression is too deep."""

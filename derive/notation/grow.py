@@ -13,6 +13,8 @@ from lark import Token, Tree
 
 from derive.errors import Report, Span
 from derive.notation import tree as t
+from derive.notation.functions import WORDS
+from derive.notation.habits import remedy_for
 from derive.notation.lines import MOST_NESTED, Line
 from derive.notation.merged import declared
 from derive.notation.names import REDUCTIONS
@@ -211,7 +213,9 @@ class Grower:
     ) -> t.Node:
         if name not in REDUCTIONS:
             message = f"`{clipped(name)}` is no reduction"
-            remedy = "reductions are `sum[h](…)`, `mean`, `max`, `min`; write `*` between factors"
+            remedy = remedy_for(name, WORDS) or (
+                "reductions are `sum[h](…)`, `mean`, `max`, `min`; write `*` between factors"
+            )
             self.report.add("E202", self.line.place(name), message, remedy)
         elif len(body) != 1 or not letters:
             message = f"`{name}` has indices and one argument"

@@ -52,7 +52,9 @@ class Indices:
         self.is_tensor, self.order, self.report = is_tensor, order, report
         self.sums: dict[t.Node, tuple[str, ...]] = {}
         self.free: tuple[str, ...] = ()  # of a relation
+        self.labels: dict[str, str] = {}  # tensors of integers as they were declared: `t[b]`
         self._alone: dict[t.Node, Alone] = {}
+        self._told: set[str] = set()  # letters of which something is wrong: one cause, one error
 
     # -- from the leaves up: what a node contains, were it alone -----------------------------------
 
@@ -72,7 +74,8 @@ class Indices:
         free = _either(p.free for p in (parts[:1] if isinstance(node, t.Power) else parts))
         if isinstance(node, t.Reduction):
             letters = {letter.name for letter in node.letters}
-            return Alone({k: f for k, f in free.items() if k not in letters}, bound | letters)
+            kept = {k: f for k, f in free.items() if k not in letters}
+            return Alone(kept, bound | (letters & free.keys()))
         return Alone(free, bound)
 
     def _look_product(self, node: t.Product) -> Alone:
@@ -118,14 +121,7 @@ class Indices:
         count = _count(node)
         summed = {k for k, n in count.items() if n > 1 and k not in bound}
         self._sum_at(node, summed)
-        for letter in node.letters:
-            if letter.name not in bound | summed:
-                self.report.add(
-                    "E301",
-                    letter.span,
-                    f"the index `{letter.name}` is neither on the left nor repeated in a product",
-                    f"multiply by `1[{letter.name}]` to sum over `{letter.name}`",
-                )
+        self._refuse_loose(node, count.keys() - summed - bound)
         number = not isinstance(node, t.Jacobian) and not (
             isinstance(node, t.Reference) and self.is_tensor(node.name)
         )
@@ -133,10 +129,12 @@ class Indices:
         return Shape(frozenset(count.keys() - summed) & bound, number, counted)
 
     def _place_product(self, node: t.Product, bound: Letters) -> Shape:
-        summed = {k for k, n in self._counted(node).items() if n > 1} - bound
-        for letter in sorted(summed, key=self.order):
-            self._refuse_two_sums(node, letter)
+        count = self._counted(node)
+        summed = {k for k, n in count.items() if n > 1} - bound
+        summed -= {k for k in sorted(summed, key=self.order) if self._refuse_two_sums(node, k)}
         self._refuse_rebound(node, bound | summed)
+        free = self.alone(node).free
+        self._refuse_loose(node, {k for k, n in count.items() if n == 1 and free[k]} - bound)
         self._sum_at(node, summed)
         shapes = [self.place(p, bound | summed) for p in node.parts]
         return Shape(
@@ -149,11 +147,36 @@ class Indices:
         if letters:
             self.sums[node] = tuple(sorted(letters, key=self.order))
 
-    def _refuse_two_sums(self, node: t.Product, letter: str) -> None:
+    def _refuse_loose(self, node: t.Node, letters: Collection[str]) -> None:
+        """Rule 2: what is neither free nor summed, each letter once in an equation."""
+        loose = set(letters) - self._told - self._uncarried(node)
+        if not loose:
+            return
+        self._told |= loose
+        places = {k.name: k for k in reversed(list(t.letters_in(node))) if k.name in loose}
+        first, *rest = sorted(places.values(), key=lambda k: k.span)
+        if first.name in self.labels:
+            message = f"the integers `{first.name}` stand as an index without their own"
+            self.report.add("E505", first.span, message, f"write `{self.labels[first.name]}`")
+            return
+        names, ones = self.listed(frozenset(loose)), self.ones(frozenset(loose))
+        what = f"indices {names} are" if rest else f"index {names} is"
+        over = "them, or write one letter if one sum is meant" if rest else names
+        message = f"the {what} neither on the left nor repeated in a product"
+        self.report.add("E301", first.span, message, f"multiply by `{ones}` to sum over {over}")
+
+    def _uncarried(self, node: t.Node) -> set[str]:
+        """The letters that reductions in it bind and do not run over."""
+        bodies = ((p, self.alone(p.body).free) for p in t.walk(node) if isinstance(p, t.Reduction))
+        return {k.name for p, free in bodies for k in p.letters if k.name not in free}
+
+    def _refuse_two_sums(self, node: t.Product, letter: str) -> bool:
         """Rule 4: each factor that contains the letter would sum it by itself."""
         holders = [p for p in node.parts if letter in self.alone(p).free]
-        if len(holders) > 1 and not any(self.alone(p).free[letter] for p in holders):
-            self._refuse_reuse(holders[1], letter)
+        if len(holders) < 2 or any(self.alone(p).free[letter] for p in holders):
+            return False
+        self._refuse_reuse(holders[1], letter)
+        return True
 
     def _refuse_rebound(self, node: t.Product, around: Letters) -> None:
         """Rule 4: a letter that `sum[…]` binds in one factor is used in another factor."""
@@ -165,11 +188,27 @@ class Indices:
             alone = self.alone(factor)
             used = alone.bound | alone.free.keys()
             for letter in sorted(((used & bound) | (alone.bound & seen)) - around, key=self.order):
-                self._refuse_reuse(factor, letter)
+                if any(letter in self.alone(p).free for p in node.parts):
+                    self._refuse_bound_beside(node, letter)
+                else:
+                    self._refuse_reuse(factor, letter)
             seen |= used
             bound |= alone.bound
 
+    def _refuse_bound_beside(self, node: t.Product, letter: str) -> None:
+        """A letter that `sum[h]` binds stands in a factor beside it, too."""
+        if letter in self._told:
+            return
+        reductions = (p for p in t.walk(node) if isinstance(p, t.Reduction))
+        binds = next(p for p in reductions if letter in {k.name for k in p.letters})
+        place = next(k for k in binds.letters if k.name == letter)
+        message = f"the index `{letter}` is in use beside `{binds.name}[{letter}]`"
+        out = f", or leave `sum[{letter}]` out: the product sums it" if binds.name == "sum" else ""
+        self.report.add("E309", place.span, message, f"bind another letter{out}")
+        self._told.add(letter)
+
     def _refuse_reuse(self, node: t.Node, letter: str) -> None:
+        self._told.add(letter)
         self.report.add(
             "E307",
             node.span,
@@ -185,17 +224,22 @@ class Indices:
                     "E309",
                     letter.span,
                     f"the index `{letter.name}` is in use around `{node.name}[{','.join(names)}]`",
-                    "bind another letter",
+                    "bind another letter; one of the left side is free, and not summed",
                 )
-        shape = self.place(node.body, bound | frozenset(names))
-        for letter in node.letters:
-            if letter.name not in shape.indices:
-                self.report.add(
-                    "E310",
-                    letter.span,
-                    f"what `{node.name}` runs over by `{letter.name}` does not carry it",
-                    f"multiply it by `1[{letter.name}]`",
-                )
+        free = self.alone(node.body).free
+        uncarried = [k for k in node.letters if k.name not in free]
+        loose = {k for k, is_free in free.items() if is_free} - bound - set(names)
+        meant = sorted(loose, key=self.order)[: len(uncarried)] if uncarried else []
+        for letter in uncarried:
+            ones = f"multiply it by `1[{letter.name}]`"
+            self.report.add(
+                "E310",
+                letter.span,
+                f"what `{node.name}` runs over by `{letter.name}` does not carry it",
+                f"write `{node.name}[{','.join(meant)}](…)`" if meant else ones,
+            )
+        shape = self.place(node.body, bound | {*names, *meant})
+        names += meant
         return Shape(shape.indices - frozenset(names), shape.number)
 
     def _place_power(self, node: t.Power, bound: Letters) -> Shape:

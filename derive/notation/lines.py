@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from derive.errors import Report, Span
+from derive.notation import characters
 
 MOST_NESTED = 100
-REFUSED_CATEGORIES = {"Cc", "Cf", "Zl", "Zp", "Cs"}
-SPELLINGS = {  # characters people paste, and what to write for them
-    "−": "-", "–": "-", "—": "-", "·": "*", "×": "*", "∗": "*", "÷": "/", "′": "", "→": "->",
-    "≤": "<=", "≥": ">=", "²": "^2", "³": "^3", "½": "1/2", "Σ": "sum[i](…)", "∑": "sum[i](…)",
-    "√": "sqrt(…)", "∂": "d", "\u00a0": "a space",
-}  # fmt: skip
-_ODD = re.compile(r"[^\t -~]|[\"$%&'?@\\`{|}~]|!(?!=)")
 _NEXT_OP = re.compile(r"op\s+\w+\s*\(")
 _NEXT_EQUATION = re.compile(r"[A-Za-z]\w*\s*\[[^\]]*\]\s*=(?!=)")
 _BRACKET = re.compile(r"[()\[\]]")
 _CLOSES = {")": "(", "]": "["}
+_CLOSED_BY = {opened: closed for closed, opened in _CLOSES.items()}
 
 
 class Positioned(Protocol):
@@ -67,11 +61,17 @@ class Line:
         end_line, end_column = part.end_line or first, part.end_column or column + 1
         return Span(first + self.first - 1, column, end_line + self.first - 1, end_column)
 
+    def between(self, start: int, stop: int) -> Span:
+        """The span of characters of the code."""
+        rows, ends = self.code[:start].split("\n"), self.code[:stop].split("\n")
+        first, last = self.first + len(rows) - 1, self.first + len(ends) - 1
+        return Span(first, len(rows[-1]) + 1, last, len(ends[-1]) + 1)
+
     @property
-    def defines(self) -> str:
-        """The name it would define, were it readable."""
-        match = re.match(r"\s*(?:solve\s+)?(\w*)", self.code)
-        return match[1] if match else ""
+    def defines(self) -> list[str]:
+        """The names it may have been meant to define: all that stand left of the first `=`."""
+        left = re.split(r"[:=]", self.code, maxsplit=1)[0]
+        return re.findall(r"\w+", re.sub(r"\[[^\]]*\]?", " ", left))
 
 
 class _Row(NamedTuple):
@@ -119,7 +119,8 @@ def _extent(rows: list[_Row], first: int, report: Report) -> tuple[int, bool]:
         if not opened:
             return at, True
     bracket, place = opened[-1]
-    report.add("E103", place, f"the bracket `{bracket}` is never closed", "close it")
+    message = f"the bracket `{bracket}` is never closed"
+    report.add("E103", place, message, f"close it by `{_CLOSED_BY[bracket]}`")
     return first, False
 
 
@@ -131,7 +132,9 @@ def _balance(bracket: str, place: Span, opened: list[tuple[str, Span]], report: 
             report.nested(place)
         return not deep
     if not opened or opened[-1][0] != _CLOSES[bracket]:
-        report.add("E103", place, f"the bracket `{bracket}` closes nothing", "open it or remove it")
+        wanted = f"close `{opened[-1][0]}` by `{_CLOSED_BY[opened[-1][0]]}` first" if opened else ""
+        message = f"the bracket `{bracket}` closes nothing"
+        report.add("E103", place, message, wanted or "open it or remove it")
         return False
     opened.pop()
     return True
@@ -140,34 +143,15 @@ def _balance(bracket: str, place: Span, opened: list[tuple[str, Span]], report: 
 def _refuse_odd(line: str, number: int, report: Report) -> bool:
     """Refuse what is no part of the language; in comments only control and format characters."""
     comment = line.find("#") if "#" in line else len(line)
-    found = False
-    for match in _ODD.finditer(line):
-        span = Span(number, match.start() + 1, number, match.end() + 1)
-        if unicodedata.category(match[0]) in REFUSED_CATEGORIES and match[0] != "\t":
-            report.add("E105", span, f"the character {_called(match[0])} is refused", "remove it")
-        elif match.start() < comment:
-            report.add("E106", span, *_not_of_the_language(match[0]))
-        else:
-            continue
-        found = True
-    return found
-
-
-_NAMELESS = {"Cc": "control character", "Cs": "surrogate", "Co": "private use"}
-
-
-def _called(character: str) -> str:
-    nameless = _NAMELESS.get(unicodedata.category(character), "unassigned")
-    return f"U+{ord(character):04X} {unicodedata.name(character, nameless)}"
-
-
-def _not_of_the_language(character: str) -> tuple[str, str]:
-    called = _called(character)
-    shown = f"`{character}` ({called})" if character.isprintable() else called
-    message = f"the character {shown} is no part of the language"
-    if character in SPELLINGS:
-        return message, f"write `{SPELLINGS[character]}`"
-    name = unicodedata.name(character, "")
-    if name.startswith("GREEK SMALL LETTER ") and name.count(" ") == 3:
-        return message, f"write `{name.split()[-1].lower().replace('lamda', 'lam')}`"
-    return message, "names are ASCII: letters, digits and `_`" if not character.isascii() else ""
+    told: set[str] = set()
+    for match in characters.ODD.finditer(line):
+        character, at = match[0], match.start()
+        span = Span(number, at + 1, number, at + 2)
+        if characters.is_refused_everywhere(character):
+            message = f"the character {characters.called(character)} is refused"
+            report.add("E105", span, message, "remove it")
+            told.add(character)
+        elif at < comment and (cause := characters.cause(character)) not in told:
+            report.add("E106", span, *characters.fault(character, line, at))
+            told.add(cause)
+    return bool(told)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, cast
 
 from lark import Lark, Token
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
-from derive.errors import Report, Span
+from derive.errors import Report
 from derive.notation.grow import Grower, TooDeep, clipped
 from derive.notation.lines import Line
+from derive.notation.mistakes import advice
 
 _STARTS = ("head", "equation", "implicit", "statement")
 _TOKENS = {  # how the tokens of the grammar are called in a message
@@ -42,37 +43,39 @@ def parse(start: str, line: Line, report: Report, bare: Mapping[str, bool] | Non
     """
     if not line.good:
         return None
-    before = len(report.found)
+    before = report.refused
     try:
         grown = Grower(line, report, bare).grow(_lark().parse(line.code, start=start))
     except UnexpectedInput as error:
-        _explain(error, line, report)
+        _explain(start, error, line, report)
     except TooDeep:
         pass
-    return grown if len(report.found) == before else None
+    return grown if report.refused == before else None
 
 
-def _explain(error: UnexpectedInput, line: Line, report: Report) -> None:
+def _explain(start: str, error: UnexpectedInput, line: Line, report: Report) -> None:
     accepted = set(getattr(error, "accepts", None) or ())
+    at, text, code, message, remedy = len(line.code.rstrip()), "", "", "", ""
     if isinstance(error, UnexpectedToken) and error.token.type != "$END":
-        _unexpected(error.token, accepted, line.place(error.token), report)
+        at, text = error.token.start_pos or 0, str(error.token)
+        code, message, remedy = _unexpected(error.token, accepted)
     elif isinstance(error, UnexpectedCharacters):
-        at = line.first + error.line - 1
-        place = Span(at, error.column, at, error.column + 1)
-        report.add("E101", place, f"`{error.char}` is not expected here")
+        at, text = cast(int, error.pos_in_stream), error.char
+        code, message = "E101", f"`{text}` is not expected here"
     else:
-        report.add("E102", line.end, "the line ends too early", _expected(accepted))
+        code, message, remedy = "E102", "the line ends too early", _expected(accepted)
+    marked = at, at + max(1, len(text))
+    if found := advice(start, line.code, at, text):
+        code, message, remedy = found.code or code, found.message or message, found.remedy
+        marked = found.marked or marked
+    report.add(code, line.between(*marked), message, remedy)
 
 
-def _unexpected(token: Token, accepted: set[str], place: Span, report: Report) -> None:
+def _unexpected(token: Token, accepted: set[str]) -> tuple[str, str, str]:
     text = clipped(token)
     if token.type in {"NAME", "NUMBER", "LPAR", "LSQB"} and "TIMES" in accepted:
-        message = f"an operator is missing before `{text}`"
-        report.add("E104", place, message, "write `*` between factors")
-    elif token.type == "EQUAL":
-        report.add("E101", place, "`=` is not expected here", "an equation has one `=`")
-    else:
-        report.add("E101", place, f"`{text}` is not expected here", _expected(accepted))
+        return "E104", f"an operator is missing before `{text}`", "write `*` between factors"
+    return "E101", f"`{text}` is not expected here", _expected(accepted)
 
 
 def _expected(accepted: set[str]) -> str:

@@ -11,6 +11,7 @@ from sympy.core.parameters import distribute
 from derive.errors import Report, Span
 from derive.notation import tree as t
 from derive.notation.build import Builder, Labour, Refused
+from derive.notation.grow import clipped
 from derive.notation.lines import Line, logical, physical
 from derive.notation.merged import unmerged
 from derive.notation.nodes import Component
@@ -24,6 +25,7 @@ __all__ = ["Statement", "read_equation", "read_ops"]
 
 MOST_BYTES = 65_536
 MOST_EQUATIONS = 200
+_LIKE_A_HEAD = re.compile(r"\s*(\w+)\s+\w+\s*\(.*->")
 _HEAD = re.compile(r"\s*op\b(?!\s*[\[=])")
 _SOLVE = re.compile(r"\s*solve\b(?!\s*[\[=])")
 _BEGIN = "begin with `op name(x[b,h]) -> y[b,h]`"
@@ -60,11 +62,28 @@ def _blocks(lines: Iterable[Line], report: Report) -> list[_Block]:
     for line in lines:
         if _HEAD.match(line.code):
             blocks.append(_Block(line))
+        elif match := _LIKE_A_HEAD.match(line.code):
+            remedy = f"write `op` for `{match[1]}`"
+            message = f"`{clipped(match[1])}` begins no op"
+            report.add("E101", line.between(*match.span(1)), message, remedy)
+            blocks.append(_Block(replace(line, good=False)))
         elif blocks:
             blocks[-1].equations.append(line)
         else:
-            report.add("E108", line.span, "this line stands above the first `op`", _BEGIN)
+            report.once("E108", line.span, "this line stands above the first `op`", _BEGIN)
     return blocks
+
+
+def _no_equation(line: Line) -> str:
+    """What to do with a line that has no `=`."""
+    text = line.text
+    if text.startswith(("return", "import", "from", "end", "pass", "print", '"', "//", "%")):
+        return "remove it: the header names the outputs, and equations are all else there is"
+    if re.match(r"[-+*/^)\]]|\d", text) or line.code.lstrip("\n")[:1].isspace():
+        return "put brackets around an expression that goes on in the next line"
+    if re.match(r"(for|if|while|else|with)\b", text):
+        return "write `where(a > 0, u, v)` for a choice; an index stands for all its values"
+    return "write `name[i] = …`"
 
 
 def _bare(head: t.Head) -> dict[str, bool]:
@@ -102,19 +121,20 @@ class _Reader:
         self.bare: dict[str, bool] = {}  # names without indices; do they hold integers?
 
     def read(self, labour: Labour) -> _Reader:
-        found = len(self.report.found)
+        found = self.report.refused
         self.head = parse("head", self.block.head, self.report)
         if self.head:
             self.bare = _bare(self.head)
-        parsed = []
+        parsed: list[tuple[Line, t.Equality | None]] = []
         for line in self._within_limit():
-            parsed.append((line, equation := self._parse(line)))
+            follows = bool(parsed) and parsed[-1][1] is None
+            parsed.append((line, equation := self._parse(line, follows)))
             self._count(equation)
         if self.head:
             kept = [(line, e) for line, e in self._unmerged(self.head, parsed) if e]
-            lost = [line.defines for line, e in parsed if not e]
+            lost = [name for line, e in parsed if not e for name in line.defines]
             resolver = Resolver(self.head, [e for _, e in kept], self.report).resolve(lost)
-            if len(self.report.found) == found and len(kept) == len(parsed):
+            if self.report.refused == found and len(kept) == len(parsed):
                 self._build(self.head, resolver, [line.text for line, _ in kept], labour)
         return self
 
@@ -135,12 +155,14 @@ class _Reader:
             self.report.add("E403", lines[MOST_EQUATIONS].span, message, "split it into several")
         return lines[:MOST_EQUATIONS]
 
-    def _parse(self, line: Line) -> t.Equality | None:
+    def _parse(self, line: Line, follows: bool) -> t.Equality | None:
+        """The equation of a line; one that `follows` a line that is refused may belong to it."""
         if line.good and _SOLVE.match(line.code):
             solved: t.Equality | None = parse("implicit", line, self.report, self.bare)
             return solved
         if line.good and "=" not in line.code:
-            self.report.add("E113", line.span, "this is no equation", "write `name[i] = …`")
+            if not follows:
+                self.report.add("E113", line.span, "this is no equation", _no_equation(line))
             return None
         found: t.Equality | None = parse("equation", line, self.report, self.bare)
         return found

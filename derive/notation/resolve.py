@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -12,10 +13,11 @@ from sympy import Expr, Integer
 from derive.errors import Report, Span
 from derive.notation import names
 from derive.notation import tree as t
+from derive.notation.axes import groups, sizes_of
 from derive.notation.indices import Indices
+from derive.notation.linear import not_linear
 from derive.notation.nodes import Labels, Scalar, Tensor
-from derive.notation.scope import Declared, Scope, check, deltas_of, letters_of
-from derive.notation.sizes import Sizes
+from derive.notation.scope import Declared, Scope, check, letters_of, spelled
 
 Named = tuple[str, Span]
 
@@ -27,7 +29,7 @@ class Resolver:
 
     def __init__(self, head: t.Head, equations: Sequence[t.Equality], report: Report) -> None:
         self.head, self.equations, self.report = head, equations, report
-        self.scope = Scope(_sizes(head, equations))
+        self.scope = Scope(sizes_of(head, equations))
         self.placed: list[Indices] = []
 
     def resolve(self, lost: Iterable[str]) -> Resolver:
@@ -83,14 +85,14 @@ class Resolver:
     def _alone(self) -> set[str]:
         """The letters that are an axis of some input by themselves."""
         return {
-            k for d in self.head.inputs for group in _groups(d) if len(group) == 1 for k in group
+            k for d in self.head.inputs for group in groups(d) if len(group) == 1 for k in group
         }
 
     def _check_merged(self) -> None:
         """Of the sizes of a merged axis all but one are known from elsewhere."""
         known = self._alone | {p.name.lower() for p in self.head.parameters}
         for declared in self.head.inputs:
-            for group in _groups(declared):
+            for group in groups(declared):
                 unknown = [k for k in group if k not in known]
                 if len(group) > 1 and len(unknown) > 1:
                     message = (
@@ -141,23 +143,47 @@ class Resolver:
         self._check_distinct(e.target)
         self._declare(e.target, len(self.scope.tensors))
         unused = e.target.name not in self.scope.used
-        indices = Indices(self.scope.is_tensor, self.scope.sizes.rank.__getitem__, self.report)
-        if all([check(side, self.scope, self.report) for side in e.sides]):  # noqa: C419  # all said
+        indices = self._indices()
+        read = [check(side, self.scope, self.report) for side in e.sides]  # all is said of both
+        if all(read) and not self._refuse_not_linear(e):
             self._place_sides(e, indices)
         if unused:
             self.scope.used.discard(e.target.name)
         return indices
 
+    def _indices(self) -> Indices:
+        indices = Indices(self.scope.is_tensor, self.scope.sizes.rank.__getitem__, self.report)
+        integers = ((n, d.letters) for n, d in self.scope.tensors.items() if d.counts)
+        indices.labels = {name: spelled(name, letters) for name, letters in integers if letters}
+        return indices
+
+    def _refuse_not_linear(self, e: t.Equality) -> bool:
+        found = [p for side in e.sides if (p := not_linear(side, e.target.name)) is not None]
+        for part in found[:1]:
+            name = f"`{e.target.name}`"
+            message = f"the relation is not linear in {name}"
+            remedy = f"{name} stands once in a product, in no function and no divisor"
+            self.report.add("E504", part.span, message, remedy)
+        return bool(found)
+
     def _place_sides(self, e: t.Equality, indices: Indices) -> None:
+        before = self.report.refused
         alone = [indices.alone(side).free for side in e.sides]
         free = frozenset(k for side in alone for k, is_free in side.items() if is_free)
-        for side in e.sides:
-            shape = indices.place(side, free)
-            lacking = free - shape.indices
-            if lacking and not shape.exempt:
-                message = f"this side lacks {indices.listed(lacking)} of the other"
-                remedy = f"multiply by `{indices.ones(lacking)}`"
-                self.report.add("E303", side.span, message, remedy)
+        shapes = [(side, indices.place(side, free)) for side in e.sides]
+        lacking = [(s, free - shape.indices) for s, shape in shapes if not shape.exempt]
+        lacking = [(side, letters) for side, letters in lacking if letters]
+        if lacking and self.report.refused == before:
+            side, letters = lacking[-1]
+            message = f"this side lacks {indices.listed(letters)} of the other"
+            remedy = f"multiply by `{indices.ones(letters)}`"
+            if len(lacking) > 1:
+                other = indices.listed(lacking[0][1])
+                message = (
+                    f"this side lacks {indices.listed(letters)} of the other, that one {other}"
+                )
+                remedy = "write the same indices on both sides"
+            self.report.add("E303", side.span, message, remedy)
         indices.free = tuple(sorted(free, key=self.scope.sizes.rank.__getitem__))
 
     def _equation(self, e: t.Equality) -> Indices:
@@ -166,16 +192,18 @@ class Resolver:
         self._check_distinct(e.target)
         here = e.target.span
         self.scope.later = {o.target.name for o in self.equations if o.target.span >= here}
-        indices = Indices(self.scope.is_tensor, self.scope.sizes.rank.__getitem__, self.report)
+        self.scope.own = "" if e.target.name in self.scope.tensors else e.target.name
+        indices = self._indices()
         if check(e.right, self.scope, self.report):
             self._check_indices(indices, e)
+        self.scope.later, self.scope.own = (), ""
         self._declare(e.target, len(self.scope.tensors))
         return indices
 
     def _check_indices(self, indices: Indices, e: t.Equality) -> None:
-        free = frozenset(k.name for k in e.target.letters)
+        free, before = frozenset(k.name for k in e.target.letters), self.report.refused
         lacking = free - indices.place(e.right, free).indices
-        if lacking:
+        if lacking and self.report.refused == before:  # else what is refused may carry them
             message = f"the right side lacks {indices.listed(lacking)} of the left side"
             remedy = f"multiply by `{indices.ones(lacking)}`"
             self.report.add("E303", e.right.span, message, remedy)
@@ -245,20 +273,33 @@ class Resolver:
         defined = {e.target.name for e in self.equations}
         if output.name in defined:
             self._check_shown(output)
-            check(t.Reference(output.span, output.name, output.letters), self.scope, self.report)
-            self._check_distinct(output)
         elif output.name not in self.scope.lost:
-            hint = names.nearest(output.name, defined)
-            remedy = hint or f"add an equation `{output.name}[…] = …`"
+            hint = names.nearest(output.name, defined - {o.name for o in self.head.outputs})
+            shown = spelled(output.name, [k.name for k in output.letters])
+            remedy = hint or f"add an equation `{shown} = …`"
             message = f"no equation defines the output `{output.name}`"
             self.report.add("E209", output.span, message, remedy)
 
     def _check_shown(self, output: t.Declaration) -> None:
-        """The header and the equation show the same axes."""
+        """The header and the equation show the same axes, of the same sizes."""
         target = next(e.target for e in self.equations if e.target.name == output.name)
-        if target.groups != output.groups and len(target.letters) == len(output.letters):
+        if self.report.marks(target.name_span) or self.report.marks(target.span):
+            return
+        own, other = ([k.name for k in d.letters] for d in (output, target))
+        shown = spelled(output.name, own)
+        remedy = f"write `{spelled(output.name, other)}` here, or `{shown}` below"
+        if len(own) != len(other):
+            have = f"{len(own)} {'index' if len(own) == 1 else 'indices'}"
+            message = f"`{output.name}` has {have} here, and {len(other)} in its equation"
+            self.report.add("E304", output.span, message, remedy)
+        elif target.groups != output.groups:
             message = f"the header and the equation of `{output.name}` show different axes"
             self.report.add("E304", output.span, message, "write both sides the same way")
+        elif not all(self.scope.sizes.agree(*pair) for pair in zip(own, other, strict=True)):
+            message = f"`{shown}` has axes of other sizes in its equation"
+            self.report.add("E305", output.span, message, remedy)
+        else:
+            self._check_distinct(output)
 
     def _definitions(self) -> list[Named]:
         declared = [*self.head.inputs, *(e.target for e in self.equations)]
@@ -266,10 +307,18 @@ class Resolver:
         return [*((d.name, d.name_span) for d in declared), *scalars]
 
     def _check_unused(self) -> None:
+        given = {d.name for d in self.head.inputs} | {p.name for p in self.head.parameters}
         for name, span in self._definitions():
-            if name not in self.scope.used:
+            if name not in self.scope.used and not self._is_spoken_of(name):
                 message = f"`{name}` is never used"
-                self.report.add("E208", span, message, "remove it, or make it an output")
+                other = "use it, or take it out of the header"
+                remedy = other if name in given else "remove it, or make it an output"
+                self.report.add("E208", span, message, remedy)
+
+    def _is_spoken_of(self, name: str) -> bool:
+        """Is it what another refusal says that was meant?"""
+        spoken = re.compile(rf"`{name}\b")
+        return any(spoken.search(d.message + d.help) for d in self.report.found)
 
     def _check_gradients(self) -> None:
         spans = dict(self._definitions())
@@ -289,49 +338,22 @@ class Resolver:
         for letter in self._letters().values():
             self._check_name(letter.span, names.fault(letter.name))
 
+    def _tensor_meant(self, name: str) -> str:
+        """The help on an index that has no size; it may be a tensor without its indices."""
+        declared = self.scope.tensors.get(name)
+        if declared and declared.letters:
+            return f"write `{spelled(name, declared.letters)}`, if the tensor is meant"
+        return "let a component carry it, or tie it to another index by `delta`"
+
     def _check_sizes(self) -> None:
         for letter in self._letters().values():
-            if not self.scope.sizes.is_known(letter.name):
+            if self.scope.sizes.is_known(letter.name):
+                continue
+            self.report.withdraw("E301", letter.span)
+            if not self.report.marks(letter.span):
                 message = f"the index `{letter.name}` has no size: no input's axis has it"
-                remedy = "let a component carry it, or tie it to another index by `delta`"
+                remedy = self._tensor_meant(letter.name)
                 self.report.add("E311", letter.span, message, remedy)
-
-
-def _sizes(head: t.Head, equations: Sequence[t.Equality]) -> Sizes:
-    """The letters in order of appearance; those of one `delta` have one size throughout the op."""
-    declared = [k.name for d in head.inputs for k in d.letters]
-    more = [k for d in head.outputs for k in d.letters]
-    more += [k for d in head.inputs for k in d.values or ()]
-    for e in equations:
-        more += [*e.target.letters, *(k for side in e.sides for k in letters_of(side))]
-    sizes = Sizes([*declared, *(k.name for k in more)], set(declared))
-    for e in equations:
-        for one, other in (pair for side in e.sides for pair in deltas_of(side)):
-            sizes.equate(one, other)
-        for row, column in _squared(e, sizes):
-            sizes.equate(row, column)
-    return sizes
-
-
-def _squared(e: t.Equality, sizes: Sizes) -> Iterable[tuple[str, str]]:
-    """The rows and columns of a relation, in order: there are as many relations as unknowns."""
-    if e.left is None:
-        return ()
-    indices = Indices(lambda _: True, sizes.rank.__getitem__, Report([]))
-    free = {k for side in e.sides for k, is_free in indices.alone(side).free.items() if is_free}
-    own = [k.name for k in e.target.letters]
-    rows = sorted(free - set(own), key=sizes.rank.__getitem__)
-    places = [p for side in e.sides for p in t.walk(side) if isinstance(p, t.Reference)]
-    unknown = [p.axes for p in places if p.name == e.target.name and p.plain]
-    along = ((k, a.name) for axes in unknown for k, a in zip(own, axes, strict=False))
-    return (*zip(rows, [k for k in own if k not in free], strict=False), *along)
-
-
-def _groups(declared: t.Declaration) -> Iterable[tuple[str, ...]]:
-    """The letters of each axis."""
-    letters = iter(k.name for k in declared.letters)
-    for count in declared.groups or (1,) * len(declared.letters):
-        yield tuple(next(letters) for _ in range(count))
 
 
 def _is_float(parameter: t.Default) -> bool:

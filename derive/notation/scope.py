@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -10,6 +10,7 @@ from derive.errors import Report
 from derive.notation import tree as t
 from derive.notation.functions import FUNCTIONS, POWERS, WORDS
 from derive.notation.grow import clipped
+from derive.notation.habits import remedy_for
 from derive.notation.names import REDUCTIONS, nearest
 from derive.notation.nodes import Scalar, Tensor
 from derive.notation.sizes import Sizes
@@ -42,6 +43,7 @@ class Scope:
     lost: set[str] = field(default_factory=set)  # names whose definition was refused
     used: set[str] = field(default_factory=set)
     jacobians: bool = False
+    own: str = ""  # what the equation defines that is being read
 
     def is_tensor(self, name: str) -> bool:
         return name in self.tensors or name in self.lost
@@ -50,7 +52,7 @@ class Scope:
 def check(node: t.Node, scope: Scope, report: Report) -> bool:
     """Check names, indices, sizes and functions; False if the index rules would say nonsense."""
     whole, compared = True, _compared(node)
-    for part in t.walk(node):
+    for part in _to_read(node, scope):
         if isinstance(part, t.Reference):
             whole = _check_reference(part, scope, report) and whole
             if part not in compared:
@@ -62,9 +64,31 @@ def check(node: t.Node, scope: Scope, report: Report) -> bool:
         elif isinstance(part, t.Delta) and len(part.axes) == 2:
             whole = _check_delta(part, scope, report) and whole
         elif isinstance(part, t.Call):
-            _check_call(part, report)
-            whole = whole and part.name in ARITIES
+            whole = _check_call(part, scope, report) and whole
     return whole
+
+
+def _to_read(node: t.Node, scope: Scope) -> Iterable[t.Node]:
+    """All that means something: not the indices in `x(b,h)` and in `sum(x[b,h], h)`."""
+    todo = [node]
+    while todo:
+        at = todo.pop()
+        yield at
+        parts = at.parts
+        if isinstance(at, t.Call) and (_is_value(at.name, scope) or at.name in REDUCTIONS):
+            parts = tuple(p for p in parts if not _is_letter(p, scope))
+        todo.extend(reversed(parts))
+
+
+def _is_letter(node: t.Node, scope: Scope) -> bool:
+    """Is it an index that stands where a value is meant?"""
+    if not isinstance(node, t.Reference) or node.axes or _is_value(node.name, scope):
+        return False
+    return node.name in scope.sizes.rank
+
+
+def _is_value(name: str, scope: Scope) -> bool:
+    return scope.is_tensor(name) or name in scope.scalars or name in scope.later
 
 
 def _compared(node: t.Node) -> set[t.Node]:
@@ -149,25 +173,66 @@ def _check_reference(node: t.Reference, scope: Scope, report: Report) -> bool:
     if name in scope.scalars or name == "pi" or scope.sizes.named(name):
         if node.letters:
             what = "a size" if name not in scope.scalars and name != "pi" else "a number"
-            report.add(
-                "E304", node.span, f"`{name}` is {what} and carries no index", f"write `{name}`"
-            )
-    else:
-        _refuse_unknown(node, scope, report)
-    return True
+            message = f"`{name}` is {what} and carries no index"
+            report.add("E304", node.span, message, f"write `{name}`")
+        return not node.letters
+    _refuse_unknown(node, scope, report)
+    return False
 
 
 def _refuse_unknown(node: t.Reference, scope: Scope, report: Report) -> None:
     name = node.name
-    if name in scope.later:
-        remedy = "move its equation up" if name in scope.later else ""
-        report.add("E207", node.span, f"`{name}` is used before it is defined", remedy)
-    elif name in ARITIES:
+    if name == scope.own:
+        message = f"`{name}` is used before it is defined: in its own equation"
+        report.add("E207", node.span, message, _itself(node))
+    elif name in scope.later:
+        message = f"`{name}` is used before it is defined"
+        report.add("E207", node.span, message, "move its equation up")
+    elif name in ARITIES or name in REDUCTIONS:
         report.add("E202", node.span, f"`{name}` is a function", f"write `{name}(…)`")
+    elif _is_letter(node, scope):
+        message = f"`{name}` is an index, and no number but in a condition"
+        known = f"its size is `{name.upper()}`; its values pass as an input `p[{name}]`"
+        report.add("E201", node.span, message, known)
     else:
-        sizes = [letter.upper() for letter in scope.sizes.rank]
-        known = nearest(name, [*scope.tensors, *scope.scalars, *sizes, "pi"])
-        report.add("E201", node.span, f"`{clipped(name)}` is not defined", known)
+        remedy = _meant(node, scope)
+        report.add("E201", node.span, f"`{clipped(name)}` is not defined", remedy)
+
+
+def _itself(node: t.Reference) -> str:
+    """What to do about `y = … y …`."""
+    if any(isinstance(axis, t.Place) for axis in node.axes):
+        return (
+            "there is no recurrence over an index: one step is an op, its state passes in and out"
+        )
+    return f"give the new tensor another name, or write `solve {node.name}: …`"
+
+
+_CONSTANTS = {
+    "e": "write `exp(1)`", "inf": "write a large number, or choose by `where`",
+    "nan": "choose by `where`", "True": "write 1", "False": "write 0", "None": "leave it out",
+}  # fmt: skip
+
+
+def _meant(node: t.Reference, scope: Scope) -> str:
+    """What an unknown name may stand for."""
+    name, sizes = node.name, [letter.upper() for letter in scope.sizes.rank]
+    stem, _, below = name.rpartition("_")
+    if stem in scope.tensors and not node.axes and below.islower():
+        return f"write `{spelled(stem, scope.tensors[stem].letters)}`"
+    if near := nearest(name, [*scope.tensors, *scope.scalars, *sizes, "pi"]):
+        return near
+    if name in _CONSTANTS:
+        return _CONSTANTS[name]
+    if name.isupper() and len(name) == 1 and not node.axes and sizes:
+        return f"the sizes are {', '.join(f'`{size}`' for size in sizes[:6])}"
+    declared = clipped(spelled(name, [k.name for k in node.letters]))
+    return f"declare `{declared}` in the header, or define it above"
+
+
+def spelled(name: str, letters: Sequence[str]) -> str:
+    """A tensor with its indices."""
+    return f"{name}[{','.join(letters)}]" if letters else name
 
 
 def _check_axes(node: t.Reference, declared: Declared, scope: Scope, report: Report) -> bool:
@@ -183,27 +248,32 @@ def _check_axes(node: t.Reference, declared: Declared, scope: Scope, report: Rep
         return False
     if not _check_slots(node.axes, scope, report):
         return False
+    swapped = sorted(k.name for k in node.letters) == sorted(declared.letters)
+    as_declared = spelled(node.name, declared.letters)
+    remedy = f"write `{as_declared}`, as it was declared" if swapped and node.plain else ""
     for letter, axis in zip(node.axes, declared.letters, strict=True):
-        _agree(letter, axis, scope, report)
+        if not _agree(letter, axis, scope, report, remedy):
+            break  # two letters that changed places are one mistake
     return True
 
 
-def _agree(index: t.Axis, axis: str, scope: Scope, report: Report) -> None:
+def _agree(index: t.Axis, axis: str, scope: Scope, report: Report, remedy: str = "") -> bool:
     """Make the size of an index and of an axis one; a label of no size runs over any axis."""
     sizes, values = scope.sizes, _values(index, scope)
-    if values and axis and not sizes.agree(values, axis):
-        here, own = sizes.first(axis).upper(), sizes.first(values).upper()
-        report.add(
-            "E305",
-            index.span,
-            f"the index `{index.name}` has size {own}, but runs here over an axis of size {here}",
-            "use another letter; `delta` or one letter in the header makes two sizes equal",
-        )
+    if not values or not axis or sizes.agree(values, axis):
+        return True
+    here, own = sizes.first(axis).upper(), sizes.first(values).upper()
+    message = f"the index `{index.name}` has size {own}, but runs here over an axis of size {here}"
+    usual = "use another letter; `delta` or one letter in the header makes two sizes equal"
+    if isinstance(index, t.Label):
+        usual = f"`{index.name}` holds values of the index `{values}`: put it where that stands"
+    report.add("E305", index.span, message, remedy or usual)
+    return False
 
 
 def _check_jacobian(node: t.Jacobian, scope: Scope, report: Report) -> None:
     if not scope.jacobians:
-        report.add("E508", node.span, "a Jacobian stands only in a statement to prove", "")
+        report.add("E508", node.span, "a Jacobian stands only in a statement to prove")
         return
     for part in (node.of, node.wrt):
         if part.name in scope.tensors:
@@ -212,25 +282,41 @@ def _check_jacobian(node: t.Jacobian, scope: Scope, report: Report) -> None:
             _refuse_unknown(part, scope, report)
 
 
-def _check_call(node: t.Call, report: Report) -> None:
+def _check_call(node: t.Call, scope: Scope, report: Report) -> bool:
+    """Is it a function of the language, with as many arguments as it takes?"""
     name, count = node.name, len(node.parts)
-    if name in REDUCTIONS and (name not in ARITIES or count == 1):
-        report.add("E114", node.span, f"`{name}` needs the index it binds", f"write `{name}[h](…)`")
-    elif name not in ARITIES:
-        report.add(
-            "E202",
-            node.span,
-            f"there is no function `{clipped(name)}`",
-            nearest(name, [*ARITIES, *REDUCTIONS]),
+    if _is_value(name, scope) or scope.sizes.named(name):
+        scope.used.add(name)
+        letters = [p.name for p in node.parts if isinstance(p, t.Reference) and not p.axes]
+        is_component = letters and len(letters) == count
+        remedy = (
+            f"write `{spelled(name, letters)}`" if is_component else "write `*` between factors"
         )
-    elif count != ARITIES[name]:
+        report.add("E202", node.span, f"`{clipped(name)}` is no function", remedy)
+        return False
+    bare = [p.name for p in node.parts if isinstance(p, t.Reference) and _is_letter(p, scope)]
+    if name in REDUCTIONS and (name not in ARITIES or count == 1 or bare):
+        letters = bare or [k.name for k in letters_of(node)][-1:] or ["h"]
+        remedy = f"write `{name}[{','.join(letters)}](…)`"
+        report.add("E114", node.span, f"`{name}` needs the index it binds", remedy)
+        return False
+    if name not in ARITIES:
+        remedy = remedy_for(name) or nearest(name, [*ARITIES, *REDUCTIONS])
+        report.add("E202", node.span, f"there is no function `{clipped(name)}`", remedy)
+        return False
+    if count != ARITIES[name]:
         plural = "argument" if ARITIES[name] == 1 else "arguments"
-        report.add("E114", node.span, f"`{name}` takes {ARITIES[name]} {plural}, not {count}", "")
+        message = f"`{name}` takes {ARITIES[name]} {plural}, not {count}"
+        nested = f"nest them: `{name}(a, {name}(b, c))`" if count > 2 else f"write `{name}(a, b)`"
+        report.add(
+            "E114", node.span, message, nested if name in REDUCTIONS else f"write `{name}(u)`"
+        )
+    return True
 
 
 def letters_of(node: t.Node) -> list[t.Letter]:
     """The letters of an expression in the order of the source."""
-    return [letter for part in t.walk(node) for letter in getattr(part, "letters", ())]
+    return list(t.letters_in(node))
 
 
 def deltas_of(node: t.Node) -> list[tuple[str, str]]:

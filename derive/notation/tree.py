@@ -266,3 +266,9 @@ def walk(node: Node) -> Iterator[Node]:
         at = todo.pop()
         yield at
         todo.extend(reversed(at.parts))
+
+
+def letters_in(node: Node) -> Iterator[Letter]:
+    """The letters of an expression in the order of the source."""
+    for part in walk(node):
+        yield from getattr(part, "letters", ())

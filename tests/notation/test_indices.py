@@ -83,7 +83,7 @@ def test_what_is_refused(equation: str, code: str, marked: str, remedy: str) -> 
     assert found.code == code
     assert found.span.line == 3
     assert found.source[found.span.column - 1 : found.span.end_column - 1] == marked
-    assert found.help == remedy or not remedy
+    assert found.help.startswith(remedy)
 
 
 def test_the_order_of_terms_does_not_depend_on_names() -> None:

@@ -150,11 +150,11 @@ def test_what_is_printed_reads_the_same(text: str) -> None:
 
 HEAD = "op f(A[i,k], b[i]) -> y[k]\n"
 REFUSED = {  # the line of the relation, what is marked in braces; the code
-    "solve {y}: A[i,k]*y[k]^2 = b[i]": "E504",
-    "solve {y}: A[i,k]*exp(y[k]) = b[i]": "E504",
-    "solve {y}: A[i,k]*y[k]*1[j]*y[j] = b[i]": "E504",
-    "solve {y}: A[i,k]*y[k]/(1[j]*y[j]) = b[i]": "E504",
-    "solve {y}: A[i,k]*where(y[k] > 0, y[k], 0) = b[i]": "E504",
+    "solve y: A[i,k]*{y[k]^2} = b[i]": "E504",
+    "solve y: A[i,k]*{exp(y[k])} = b[i]": "E504",
+    "solve y: {A[i,k]*y[k]*1[j]*y[j]} = b[i]": "E504",
+    "solve y: A[i,k]*y[k]/({1[j]*y[j]}) = b[i]": "E504",
+    "solve y: A[i,k]*where({y[k] > 0}, y[k], 0) = b[i]": "E504",
     "solve {y}: A[i,k]*y[k]*b[j] = b[i]*b[j]": "E504",
     "solve {y}: b[i]*y[k]*A[i,k] = 1": "E504",
     "solve {y}: A[i,k]*1[k] = b[i]": "E507",
