@@ -157,6 +157,11 @@ class Report:
         """Take back a refusal at a place of which something better is known."""
         self.found = [d for d in self.found if (d.code, d.span[:2]) != (code, span[:2])]
 
+    def within(self, span: Span) -> bool:
+        """Is anything marked inside the place?"""
+        begin, end = span[:2], span[2:]
+        return any(begin <= d.span[:2] and d.span[2:] <= end for d in self.found)
+
     def marks(self, span: Span) -> bool:
         """Is the place, or what it stands in, marked already?"""
         begin, end = span[:2], span[2:]

@@ -27,7 +27,7 @@ _ADVICE = {
     "}": "write `(` and `)`",
     "$": "leave it out: an op file holds no LaTeX",
     "`": "leave it out",
-    '"': "leave it out: the language has no strings",
+    '"': "leave it out: there are no strings, and a comment begins with `#`",
     "'": "a name has no prime: write `y2`; for a transpose exchange the indices",
     "\\": "an op file holds no LaTeX: write `a/b`, `sqrt(a)`; `derive new NAME --from paper.tex` "
     "reads it",
@@ -55,7 +55,7 @@ def called(character: str) -> str:
 
 def cause(character: str) -> str:
     """What is told once a line: the braces of LaTeX and its backslash are one mistake."""
-    return "\\" if character in "\\{}$" else character
+    return "\\" if character in "\\{}$" else _ADVICE.get(character, character)
 
 
 def fault(character: str, line: str, at: int) -> tuple[str, str]:
@@ -69,6 +69,11 @@ def _remedy(character: str, line: str, at: int) -> str:
         return "put brackets around what goes on in the next line"
     if character in "|&" and line[at : at + 2] == 2 * character:
         return _ADVICE["&"]
+    before = line[:at].rstrip()[-1:]
+    if character == "'" and not (before.isalnum() or before in "_])'"):
+        return _ADVICE['"']
+    if character == "{" and (line[at - 1 : at].isalnum() or line[at - 1 : at] == "_"):
+        return "indices stand in square brackets: `x[b,h]`, `sum[h](…)`"
     if character in _ADVICE:
         return _ADVICE[character]
     written = _WRITTEN.get(character) or _plain(character)

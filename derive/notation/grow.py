@@ -57,7 +57,7 @@ class Grower:
                 "E110",
                 span,
                 f"only the one-tensor `1[…]` carries indices, not `{clipped(children[0])}`",
-                f"write `{clipped(children[0])} * 1[…]`",
+                f"write `{clipped(children[0])} * 1[{','.join(k.name for k in letters) or 'h'}]`",
             )
         if not letters:
             self.report.add("E306", span, "a one-tensor has at least one index", "write `1`")
@@ -112,8 +112,7 @@ class Grower:
     def _letter(self, node: t.Node) -> t.Letter:
         if not (isinstance(node, t.Reference) and not node.axes and _INDEX.fullmatch(node.name)):
             message = f"`{self.report.quote(node.span)}` is no index"
-            remedy = "an index is a small letter, then small letters and digits: `h`, `i1`"
-            self.report.add("E111", node.span, message, remedy)
+            self.report.once("E111", node.span, message, _index_meant(node))
         return t.Letter(node.span, getattr(node, "name", ""))
 
     def _bracket(self, span: Span, children: list[Child]) -> Child:
@@ -193,12 +192,19 @@ class Grower:
         if rest and isinstance(rest[0], list):
             return self._reduction(span, name, self._letters(rest[0]), rest[1:])
         height = self._height(span, rest)
+        compared = [p for p in rest if isinstance(p, t.Comparison)]
+        if name in _CONNECTIVES and compared:
+            message = "one condition has one comparison"
+            remedy = "nest them: `where(a > 0, where(b > 0, u, v), v)`"
+            self.report.add("E502", span, message, remedy)
+            return compared[0]
         if name == "where":
             self._check_where(span, rest)
             return t.Where(span, parts=tuple(rest), height=height)
-        for part in (p for p in rest if isinstance(p, t.Comparison)):
+        for part in compared:
             message = "a comparison is the condition of a `where`"
-            self.report.add("E502", part.span, message, "write `where(a < b, 1, 0)`")
+            remedy = remedy_for(name) or "write `where(a < b, 1, 0)`"
+            self.report.add("E502", part.span, message, remedy)
         return t.Call(span, str(name), parts=tuple(rest), height=height)
 
     def _check_where(self, span: Span, parts: list[Child]) -> None:
@@ -213,13 +219,19 @@ class Grower:
     ) -> t.Node:
         if name not in REDUCTIONS:
             message = f"`{clipped(name)}` is no reduction"
-            remedy = remedy_for(name, WORDS) or (
-                "reductions are `sum[h](…)`, `mean`, `max`, `min`; write `*` between factors"
+            small = name.lower()
+            reduction = f"write `{small}[h](…)`" if small in REDUCTIONS else ""
+            remedy = (
+                remedy_for(name, WORDS)
+                or reduction
+                or ("reductions are `sum[h](…)`, `mean`, `max`, `min`; write `*` between factors")
             )
             self.report.add("E202", self.line.place(name), message, remedy)
         elif len(body) != 1 or not letters:
             message = f"`{name}` has indices and one argument"
-            self.report.add("E114", span, message, f"write `{name}[h](…)`")
+            one = f"`{name}[h](…)`"
+            two = f"; of two values write `{name}(a, b)`" if name in ("max", "min") else ""
+            self.report.add("E114", span, message, f"write {one}{two}")
         parts = tuple(body)
         return t.Reduction(span, str(name), letters, parts=parts, height=self._height(span, parts))
 
@@ -283,7 +295,7 @@ class Grower:
         name, letters = children[0], self._letters(children[1] if len(children) > 1 else ())
         if name != "int" or len(letters) > 1:
             message = f"`{self.report.quote(span)}` is no kind of tensor"
-            self.report.add("E501", span, message, "integers that index `c` are `: int[c]`")
+            self.report.add("E501", span, message, _kind_meant(str(name), letters))
         return letters
 
     def _inputs(self, span: Span, children: list[Child]) -> tuple[Child, ...]:
@@ -293,9 +305,10 @@ class Grower:
 
     def _default(self, span: Span, children: list[Child]) -> t.Default:
         name, node = children[0], children[-1]
-        if any(isinstance(c, tuple) for c in children):
+        if any(isinstance(c, tuple) for c in children) and not self.report.within(span):
             message = "a parameter is a number, without a kind"
-            self.report.add("E501", span, message, f"write `{name} = 1`")
+            given = self.report.quote(node.span) if isinstance(node, t.Node) else "1"
+            self.report.add("E501", span, message, f"write `{name} = {given}`")
         value = _constant(node) if isinstance(node, t.Node) else None
         text = _literal(self.line, node.span, value) if isinstance(node, t.Node) else ""
         if value is None:
@@ -311,6 +324,35 @@ class Grower:
         _, name, inputs = children[:3]
         parameters = children[3] if len(children) == 5 else ()
         return t.Head(span, str(name), self.line.place(name), inputs, parameters, children[-1])
+
+
+_CONNECTIVES = ("and", "or", "not", "logical_and", "logical_or", "logical_not", "all", "any")
+
+
+def _kind_meant(name: str, letters: tuple[t.Letter, ...]) -> str:
+    """What to write for `: Tensor[b,h]`, `: float`, `: long[c]`."""
+    if name.lower().startswith(("int", "long", "label", "index")):
+        return f"integers that index `{letters[0].name if letters else 'c'}` are `: int[c]`"
+    if letters:
+        axes = ",".join(k.name for k in letters)
+        return f"a tensor of numbers has no kind: write `x[{axes}]`; integers are `: int[c]`"
+    return "leave it out: a tensor holds numbers; integers that index `c` are `: int[c]`"
+
+
+def _index_meant(node: t.Node) -> str:
+    """What to write for what is no index."""
+    if isinstance(node, t.Reference) and node.axes:
+        return "an integer picked by an integer is no index: pass it as an input `v[b]: int[c]`"
+    if isinstance(node, t.Reference) and _INDEX.fullmatch(node.name.lower()):
+        small = node.name.lower()
+        return f"an index is a small letter: write `{small}`; its size is `{small.upper()}`"
+    if isinstance(node, t.Product):
+        return "an axis of several indices is written `g*S+s`, S the size of `s`"
+    if isinstance(node, t.Sum):
+        return "letters alone stand here: what is shifted is a component on the right, `x[b,s-1]`"
+    if isinstance(node, t.Number):
+        return "name the axis by a small letter: its size is that of the tensor that is passed"
+    return "an index is a small letter, then small letters and digits: `h`, `i1`"
 
 
 def clipped(text: str) -> str:

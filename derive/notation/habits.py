@@ -100,7 +100,7 @@ _ROWS = (
     ("grad gradient backward jacobian", "leave gradients out: they are derived"),
     ("size shape len numel dim", _SIZE),
     ("float double int long bool to type cast astype", "leave it out: the caller's type is kept"),
-    ("if_else ifelse cond select choose iif", "write `where(a > 0, u, v)`"),
+    ("if if_else ifelse cond select choose iif", "write `where(a > 0, u, v)`"),
     ("scan cond_loop while_loop fori_loop recur", "unroll it, or pass the state in and out"),
     ("real imag conj complex angle fft ifft", "numbers are real: pass two tensors"),
 )

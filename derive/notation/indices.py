@@ -149,10 +149,10 @@ class Indices:
 
     def _refuse_loose(self, node: t.Node, letters: Collection[str]) -> None:
         """Rule 2: what is neither free nor summed, each letter once in an equation."""
-        loose = set(letters) - self._told - self._uncarried(node)
-        if not loose:
-            return
+        loose = set(letters) - self._told
         self._told |= loose
+        if not loose or self._binds_in_vain(node):
+            return
         places = {k.name: k for k in reversed(list(t.letters_in(node))) if k.name in loose}
         first, *rest = sorted(places.values(), key=lambda k: k.span)
         if first.name in self.labels:
@@ -165,10 +165,10 @@ class Indices:
         message = f"the {what} neither on the left nor repeated in a product"
         self.report.add("E301", first.span, message, f"multiply by `{ones}` to sum over {over}")
 
-    def _uncarried(self, node: t.Node) -> set[str]:
-        """The letters that reductions in it bind and do not run over."""
+    def _binds_in_vain(self, node: t.Node) -> bool:
+        """Does a reduction in it run over a letter that it does not carry? Then one is wrong."""
         bodies = ((p, self.alone(p.body).free) for p in t.walk(node) if isinstance(p, t.Reduction))
-        return {k.name for p, free in bodies for k in p.letters if k.name not in free}
+        return any(k.name not in free for p, free in bodies for k in p.letters)
 
     def _refuse_two_sums(self, node: t.Product, letter: str) -> bool:
         """Rule 4: each factor that contains the letter would sum it by itself."""
@@ -218,6 +218,7 @@ class Indices:
 
     def _place_reduction(self, node: t.Reduction, bound: Letters) -> Shape:
         names = [letter.name for letter in node.letters]
+        kept = bound.intersection(names)  # refused: what is around carries them as if free
         for k, letter in enumerate(node.letters):
             if letter.name in bound or letter.name in names[:k]:
                 self.report.add(
@@ -240,7 +241,7 @@ class Indices:
             )
         shape = self.place(node.body, bound | {*names, *meant})
         names += meant
-        return Shape(shape.indices - frozenset(names), shape.number)
+        return Shape(shape.indices - (frozenset(names) - kept), shape.number)
 
     def _place_power(self, node: t.Power, bound: Letters) -> Shape:
         exponent = self.place(node.exponent, bound)

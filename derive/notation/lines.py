@@ -70,7 +70,7 @@ class Line:
     @property
     def defines(self) -> list[str]:
         """The names it may have been meant to define: all that stand left of the first `=`."""
-        left = re.split(r"[:=]", self.code, maxsplit=1)[0]
+        left = self.code.partition("=")[0]
         return re.findall(r"\w+", re.sub(r"\[[^\]]*\]?", " ", left))
 
 

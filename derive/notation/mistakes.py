@@ -104,13 +104,17 @@ def _in_indices(s: Stop) -> Advice | None:
         return None
     if s.text in (":", "."):
         return Advice(_BROADCAST)
+    if s.text == "=":
+        return Advice("write the letter alone: an index runs over all of its axis")
+    if s.text == "]" and s.word == ",":
+        return Advice("remove the last `,`")
     return Advice("write `,` between indices") if s.is_name else None
 
 
 def _doubled(s: Stop) -> Advice | None:
     """Signs of other languages: `//`, `<>`, `=<`, `===`, `++`."""
     if s.text == "/" and s.word == "/":
-        return Advice("write `/`: quotients are exact, nothing is rounded down")
+        return Advice("write `/` for a quotient, which is not rounded, and `#` for a comment")
     if s.text == ">" and s.word == "<":
         return Advice("write `!=`")
     if s.text == "=" and s.after[:1] in ("<", ">"):
@@ -121,6 +125,8 @@ def _doubled(s: Stop) -> Advice | None:
 
 
 def _ended(s: Stop) -> Advice | None:
+    if s.text == ")" and s.word == ",":
+        return Advice("remove the last `,`")
     if s.text == ";":
         return Advice("remove `;`: each equation has a line of its own")
     return None
@@ -132,6 +138,10 @@ def _ended(s: Stop) -> Advice | None:
 def _no_name(s: Stop) -> Advice | None:
     if re.fullmatch(r"\s*op\s*", s.before):
         return Advice("give the op a name: `op name(x[b,h]) -> y[b,h]`")
+    if s.text == "-" and s.opened < 0 and "->" not in s.before:
+        return Advice("a name has no `-`: write `_`")
+    if s.is_name and s.opened < 0 and re.match(r"\s*\w+\s*\(", s.text + s.after):
+        return Advice(f"a name is one word: `{s.word}_{s.text}`")
     if re.fullmatch(r"\s*op\s+\w+\s*", s.before) and s.text != "(":
         return Advice("put the inputs in brackets: `op name(x[b,h]) -> y[b,h]`")
     return None
@@ -163,6 +173,11 @@ def _behind_outputs(s: Stop) -> Advice | None:
         return None
     if s.text == "=" or (s.text == ":" and "=" in s.after):
         return Advice("write the equation in a line of its own below")
+    if not s.text and s.word in (">", ","):
+        last = "remove the last `,`" if s.word == "," else "write the outputs: `-> y[b,h]`"
+        return Advice(last)
+    if s.text == "[":
+        return Advice("write outputs one after the other: `-> y[b,h], z[b]`")
     if s.text == ":" or (not s.text and s.word == ":"):
         marked = s.marks_word if not s.text else None
         return Advice("remove `:`", "`:` is not expected here", "E101", marked)
@@ -182,12 +197,13 @@ def _end(s: Stop) -> Advice | None:
     return Advice("finish it, or put brackets around what goes on in the next line")
 
 
+_DECLARE = ("let", "var", "val", "const", "auto", "set", "float", "double", "tensor", "Tensor")
 _SOLVE = "write `solve {}: A[i,k]*{}[k] = b[i]`, the unknown without indices"
 
 
 def _relation(s: Stop) -> Advice | None:
     """`solve y a*y = b`, `solve y[j]: …`, `solve y, z: …`, `sovle y: …`."""
-    match = re.match(r"\s*(\w+)\s*[( ]\s*(\w+)", s.code)
+    match = re.match(r"\s*(\w+)\s*[( ](?:\s*for\b)?\s*(\w+)", s.code)
     if s.rule == "implicit" and ":" not in s.before:
         if s.text == ",":
             return Advice("a relation has one unknown: solve for one, or make one tensor of both")
@@ -201,26 +217,33 @@ def _relation(s: Stop) -> Advice | None:
     return None
 
 
+_ON_THE_LEFT = {
+    "==": "write one `=`: a tensor is defined, not compared",
+    ",": "write an equation for each: one line defines one tensor",
+    ":": "leave the kind out: what is defined is a tensor of numbers",
+    "[": "write all indices in one pair of brackets: `y[b,h]`",
+} | dict.fromkeys(
+    ("+", "-", "*", "/", "^", "**"),
+    "name one tensor on the left: `y[b] = …`; a relation begins `solve y:`",
+)
+
+
 def _left(s: Stop) -> Advice | None:
     """What stands left of the `=`."""
     if s.rule != "equation" or "=" in s.before or s.opened >= 0:
         return None
-    if s.text == "==":
-        return Advice("write one `=`: a tensor is defined, not compared")
     if s.text == "(":
         return Advice(f"indices stand in square brackets: `{s.word}[b,h] = …`")
     if s.after.startswith("="):
         return Advice("write `=`: a name is defined once, so a changed value has a name of its own")
     if s.text == "<" and s.after.startswith("-"):
         return Advice("write `=`")
-    if s.text == ",":
-        return Advice("write an equation for each: one line defines one tensor")
-    if s.text == ":":
-        return Advice("leave the kind out: what is defined is a tensor of numbers")
-    if s.text == "[":
-        return Advice("write all indices in one pair of brackets: `y[b,h]`")
-    if s.is_name and re.fullmatch(r"\s*\w+\s*", s.before):
+    if s.text in _ON_THE_LEFT:
+        return Advice(_ON_THE_LEFT[s.text])
+    if s.is_name and s.word in _DECLARE:
         return Advice(f"remove `{s.word}`: an equation begins with the name that it defines")
+    if s.is_name and re.fullmatch(r"\s*\w+\s*", s.before):
+        return Advice(f"write one name, its indices in square brackets: `{s.word}[b,h] = …`")
     return None
 
 
@@ -259,7 +282,8 @@ def _equals(s: Stop) -> Advice | None:
     if s.text != "=":
         return None
     if s.bracket == "(" and s.word in ("axis", "dim", "axes", "keepdim", "keepdims", "dims"):
-        return Advice("write `sum[h](…)`: the index says which axis")
+        name = s.opener if s.opener in REDUCTIONS else "sum"
+        return Advice(f"write `{name}[h](…)`: the index says which axis")
     if s.bracket == "(" and s.opener == "where":
         return Advice("compare by `==`")
     if s.bracket == "(":
@@ -273,8 +297,16 @@ def _missing_bracket(s: Stop) -> Advice | None:
     """`exp x`, `sum_h x`, `x[b][h]`."""
     if s.text == "[" and s.word == "]":
         return Advice("write all indices in one pair of brackets: `x[b,h]`")
+    if s.text == "[" and not re.match(r"\w", s.word):
+        return Advice("write a condition as `where(j <= i, 1, 0)`, and brackets as `(` and `)`")
     if not s.is_name:
         return None
+    if s.before[-1:].isdigit() and s.text.startswith("_"):
+        return Advice("write the digits alone: `1000`")
+    if s.before[-1:].isdigit() and s.text == "j" and not s.after.startswith("["):
+        return Advice("numbers are real: pass the parts of a complex one as two tensors")
+    if match := re.search(r"\b(sum|mean|max|min)\s*(\[[^\]]*\])\s*$", s.before):
+        return Advice(f"put the argument in brackets: `{match[1]}{match[2]}(…)`")
     if s.word in _CALLABLE:
         return _at_word(s, f"put the argument in brackets: `{s.word}(…)`")
     match = re.fullmatch(r"(sum|max|min|mean|prod)_(\w+)", s.word)

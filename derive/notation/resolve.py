@@ -17,7 +17,7 @@ from derive.notation.axes import groups, sizes_of
 from derive.notation.indices import Indices
 from derive.notation.linear import not_linear
 from derive.notation.nodes import Labels, Scalar, Tensor
-from derive.notation.scope import Declared, Scope, check, letters_of, spelled
+from derive.notation.scope import CONSTANTS, Declared, Scope, check, letters_of, spelled
 
 Named = tuple[str, Span]
 
@@ -31,6 +31,7 @@ class Resolver:
         self.head, self.equations, self.report = head, equations, report
         self.scope = Scope(sizes_of(head, equations))
         self.placed: list[Indices] = []
+        self.whole = True  # does each line that can be read mean something?
 
     def resolve(self, lost: Iterable[str]) -> Resolver:
         """`lost` are the names that refused lines define: neither unknown nor known."""
@@ -39,7 +40,7 @@ class Resolver:
         self.placed = [self._equation(e) for e in self.equations]
         self._settle_labels()
         self._check_outputs()
-        if not self.scope.lost:  # else a line that is refused may be the one that uses a name
+        if not self.scope.lost and self.whole:  # else what is refused may be what uses a name
             self._check_unused()
             self._check_sizes()
         self._check_gradients()
@@ -145,6 +146,7 @@ class Resolver:
         unused = e.target.name not in self.scope.used
         indices = self._indices()
         read = [check(side, self.scope, self.report) for side in e.sides]  # all is said of both
+        self.whole = self.whole and all(read)
         if all(read) and not self._refuse_not_linear(e):
             self._place_sides(e, indices)
         if unused:
@@ -196,6 +198,8 @@ class Resolver:
         indices = self._indices()
         if check(e.right, self.scope, self.report):
             self._check_indices(indices, e)
+        else:
+            self.whole = False
         self.scope.later, self.scope.own = (), ""
         self._declare(e.target, len(self.scope.tensors))
         return indices
@@ -273,7 +277,8 @@ class Resolver:
         defined = {e.target.name for e in self.equations}
         if output.name in defined:
             self._check_shown(output)
-        elif output.name not in self.scope.lost:
+        elif not self.scope.lost:
+            self.whole = False
             hint = names.nearest(output.name, defined - {o.name for o in self.head.outputs})
             shown = spelled(output.name, [k.name for k in output.letters])
             remedy = hint or f"add an equation `{shown} = …`"
@@ -283,7 +288,8 @@ class Resolver:
     def _check_shown(self, output: t.Declaration) -> None:
         """The header and the equation show the same axes, of the same sizes."""
         target = next(e.target for e in self.equations if e.target.name == output.name)
-        if self.report.marks(target.name_span) or self.report.marks(target.span):
+        if self.report.within(target.span):
+            self.whole = False
             return
         own, other = ([k.name for k in d.letters] for d in (output, target))
         shown = spelled(output.name, own)
@@ -343,6 +349,10 @@ class Resolver:
         declared = self.scope.tensors.get(name)
         if declared and declared.letters:
             return f"write `{spelled(name, declared.letters)}`, if the tensor is meant"
+        if name in CONSTANTS:
+            return CONSTANTS[name]
+        if len(name) > 1 and not any(c.isdigit() for c in name):
+            return f"if it is a number, declare it as a parameter: `; {name} = 0`"
         return "let a component carry it, or tie it to another index by `delta`"
 
     def _check_sizes(self) -> None:

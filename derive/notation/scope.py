@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import prod
@@ -69,14 +70,17 @@ def check(node: t.Node, scope: Scope, report: Report) -> bool:
 
 
 def _to_read(node: t.Node, scope: Scope) -> Iterable[t.Node]:
-    """All that means something: not the indices in `x(b,h)` and in `sum(x[b,h], h)`."""
+    """All that means something: not `b` and `h` in `x(b,h)`, nor the bare `x` in `matmul(x, w)`."""
     todo = [node]
     while todo:
         at = todo.pop()
         yield at
         parts = at.parts
-        if isinstance(at, t.Call) and (_is_value(at.name, scope) or at.name in REDUCTIONS):
-            parts = tuple(p for p in parts if not _is_letter(p, scope))
+        if isinstance(at, t.Call) and (at.name not in ARITIES or at.name in REDUCTIONS):
+            bare = [p for p in parts if isinstance(p, t.Reference) and not p.axes]
+            scope.used |= {p.name for p in bare}
+            known = at.name in ARITIES
+            parts = tuple(p for p in parts if p not in bare or (known and not _is_letter(p, scope)))
         todo.extend(reversed(parts))
 
 
@@ -113,7 +117,9 @@ def _check_place(place: t.Place, report: Report, scope: Scope) -> bool:
         wrong = [place.value] if negative else []
     for part in wrong[:1]:
         message = f"`{report.quote(part.span)}` is no whole number, as an index is"
-        remedy = "add and multiply indices, sizes and integers: `x[b,s-k]`"
+        if part is place.value and isinstance(part, t.Product):
+            message = f"`{report.quote(part.span)}` is no index: nothing counts from the end"
+        remedy = "add and multiply indices, sizes and integers: `x[b,s-k]`, `x[b,S-1]`"
         report.add("E111", part.span, message, remedy)
     return not wrong
 
@@ -208,7 +214,7 @@ def _itself(node: t.Reference) -> str:
     return f"give the new tensor another name, or write `solve {node.name}: …`"
 
 
-_CONSTANTS = {
+CONSTANTS = {
     "e": "write `exp(1)`", "inf": "write a large number, or choose by `where`",
     "nan": "choose by `where`", "True": "write 1", "False": "write 0", "None": "leave it out",
 }  # fmt: skip
@@ -222,8 +228,8 @@ def _meant(node: t.Reference, scope: Scope) -> str:
         return f"write `{spelled(stem, scope.tensors[stem].letters)}`"
     if near := nearest(name, [*scope.tensors, *scope.scalars, *sizes, "pi"]):
         return near
-    if name in _CONSTANTS:
-        return _CONSTANTS[name]
+    if name in CONSTANTS:
+        return CONSTANTS[name]
     if name.isupper() and len(name) == 1 and not node.axes and sizes:
         return f"the sizes are {', '.join(f'`{size}`' for size in sizes[:6])}"
     declared = clipped(spelled(name, [k.name for k in node.letters]))
@@ -243,17 +249,21 @@ def _check_axes(node: t.Reference, declared: Declared, scope: Scope, report: Rep
             "E304",
             node.span,
             f"`{node.name}` has {wanted} {'index' if wanted == 1 else 'indices'}, not {given}",
-            f"it was declared as `{node.name}{axes}`",
+            f"it was declared as `{node.name}{axes}`{'' if wanted else ', a tensor with no index'}",
         )
         return False
     if not _check_slots(node.axes, scope, report):
         return False
     swapped = sorted(k.name for k in node.letters) == sorted(declared.letters)
     as_declared = spelled(node.name, declared.letters)
-    remedy = f"write `{as_declared}`, as it was declared" if swapped and node.plain else ""
+    remedy = (
+        f"it was declared as `{as_declared}`; a `delta`, or one letter there, makes sizes equal"
+    )
+    if swapped and node.plain:
+        remedy = f"write `{as_declared}`, as it was declared"
     for letter, axis in zip(node.axes, declared.letters, strict=True):
         if not _agree(letter, axis, scope, report, remedy):
-            break  # two letters that changed places are one mistake
+            return False  # two letters that changed places are one mistake
     return True
 
 
@@ -266,7 +276,7 @@ def _agree(index: t.Axis, axis: str, scope: Scope, report: Report, remedy: str =
     message = f"the index `{index.name}` has size {own}, but runs here over an axis of size {here}"
     usual = "use another letter; `delta` or one letter in the header makes two sizes equal"
     if isinstance(index, t.Label):
-        usual = f"`{index.name}` holds values of the index `{values}`: put it where that stands"
+        remedy = f"`{index.name}` holds values of the index `{values}`: put it where that stands"
     report.add("E305", index.span, message, remedy or usual)
     return False
 
@@ -302,6 +312,8 @@ def _check_call(node: t.Call, scope: Scope, report: Report) -> bool:
         return False
     if name not in ARITIES:
         remedy = remedy_for(name) or nearest(name, [*ARITIES, *REDUCTIONS])
+        if match := re.fullmatch(r"(sum|mean|max|min)_([a-z]\w*)", name):
+            remedy = f"write `{match[1]}[{match[2]}](…)`"
         report.add("E202", node.span, f"there is no function `{clipped(name)}`", remedy)
         return False
     if count != ARITIES[name]:
