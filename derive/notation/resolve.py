@@ -288,7 +288,8 @@ class Resolver:
     def _check_shown(self, output: t.Declaration) -> None:
         """The header and the equation show the same axes, of the same sizes."""
         target = next(e.target for e in self.equations if e.target.name == output.name)
-        if self.report.within(target.span):
+        last = target.letters[-1].span if target.letters else target.name_span
+        if self.report.within(Span(*target.name_span[:2], *last[2:])):
             self.whole = False
             return
         own, other = ([k.name for k in d.letters] for d in (output, target))
