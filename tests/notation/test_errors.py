@@ -44,6 +44,7 @@ def test_an_example_gives_its_code(row: str) -> None:
         assert 1 <= d.span.column <= len(lines[d.span.line - 1]) + 1
         assert (d.span.end_line, d.span.end_column) >= d.span[:2]
         assert d.message
+        assert d.help
 
 
 ALONE = set(CODES) - {"E403", "E409", "E206"}
