@@ -111,3 +111,61 @@ def test_arithmetic_that_is_shown_is_read(shown: str) -> None:
 @pytest.mark.parametrize("line", rows("Relations"))
 def test_relations_that_are_shown_are_read(line: str) -> None:
     assert read_ops(f"op f({RELATIONS[line]}\n{line}\n")
+
+
+HEADERS = {  # of the lines in "What cannot be said (yet)"; without one, refused lines have x[b,h]
+    "where(x[b,h] > 0, x[b,h], 0)": "x[b,h]) -> y[b,h]",
+    "where(x[b,h] > 0, where(x[b,h] < 1, x[b,h], 0), 0)": "x[b,h]) -> y[b,h]",
+    "y[...,h] = x[...,h]": "x[b,h]) -> y[b,h]",
+    "h[t] = tanh(h[t-1] + x[t])": "x[t]) -> h[t]",
+    "solve h: h[t] = a[t]*h[t-1] + x[t]": "a[t], x[t]) -> h[t]",
+    "m[h] = 0.9*m[h] + 0.1*mean[b](x[b,h])": "x[b,h], m[h]) -> m[h]",
+    "m2[h] = 0.9*m[h] + 0.1*mean[b](x[b,h])": "x[b,h], m[h]) -> m2[h]",
+    "y[b,h] = u[b,h]*x[b,h]/(1 - p)": "x[b,h], u[b,h]; p = 0.1) -> y[b,h]",
+    "y[b,k] = x[b,2*k]": "x[b,h]) -> y[b,k]",
+    "y[b,h] = cat(x[b,h], u[b,h])": "x[b,h], u[b,h]) -> y[b,h]",
+    "where(h < 2, x[b,h], u[b,h])": "x[b,h], u[b,h]) -> y[b,h]",
+    "y[t[b],h] = x[b,h]": "x[b,h], t[b]: int[c]) -> y[c,h]",
+    "y[c,h] = delta[c,t[b]]*x[b,h]": "x[b,h], w[c], t[b]: int[c]) -> y[c,h], z\nz = w[c]*1[c]",
+    "y[b] = x[b,r[t[b]]]": "x[b,h], t[b]: int[c], r[c]: int[h]) -> y[b]",
+    "x[b,h]*p[h]": "x[b,h], p[h]) -> y[b]",
+    "y[b,h] = x[b,h]^u[b,h]": "x[b,h], u[b,h]) -> y[b,h]",
+    "exp(u[b,h]*log(x[b,h]))": "x[b,h], u[b,h]) -> y[b,h]",
+    "exp(sum[h](log(x[b,h])))": "x[b,h]) -> y[b]",
+    "x[n,s*K+0]": "x[n,s*K+k]; K = 2) -> y[n,s]",
+    "max[h](x[b,h])": "x[b,h]) -> y[b]",
+}
+
+
+def op_with(line: str) -> str:
+    """An op that has a line of the table, or an expression, or outputs."""
+    if line.startswith("->"):
+        return f"op f(x[b,h]) {line}\nt[b] = max[h](x[b,h])\n"
+    left = re.match(r"(\w+(\[[^=]*\])?) =", line)
+    header = HEADERS.get(line, f"x[b,h]) -> {left[1] if left else 'y[b,h]'}")
+    target = re.findall(r"-> (\w+(?:\[[^\]]*\])?)", header)[0]
+    return f"op f({header}\n{line if ' = ' in line else f'{target} = {line}'}\n"
+
+
+UNSAID = re.findall(
+    r"^\| (.*?) \| (E\d{3}) \| (.*?) \|$",
+    LANGUAGE.partition("## What cannot be said (yet)\n")[2].partition("\n## ")[0],
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize(("wanted", "code", "instead"), UNSAID)
+def test_what_cannot_be_said_is_refused_and_what_is_offered_is_read(
+    wanted: str, code: str, instead: str
+) -> None:
+    line = re.findall(r"`([^`]+)`", wanted)[-1]
+    with pytest.raises(SourceError) as caught:
+        read_ops(op_with(line))
+    assert [d.code for d in caught.value.diagnostics] == [code]
+    for offered in re.findall(r"`([^`]+)`", instead):
+        assert offered not in HEADERS or read_ops(op_with(offered))
+
+
+def test_the_table_of_what_cannot_be_said_is_found() -> None:
+    assert len(UNSAID) > 15
+    assert set(HEADERS) <= set(re.findall(r"`([^`]+)`", str(UNSAID)))

@@ -16,11 +16,11 @@ from derive.notation import tree as t
 from derive.notation.functions import WORDS
 from derive.notation.habits import remedy_for
 from derive.notation.lines import MOST_NESTED, Line
+from derive.notation.meant import CONNECTIVES, INDEX, index_meant, kind_meant
 from derive.notation.merged import declared
 from derive.notation.names import REDUCTIONS
 
 MOST_DIGITS, MOST_DECIMAL_EXPONENT = 40, 400
-_INDEX = re.compile(r"[a-z][a-z0-9]*")
 _ZERO = Fraction(0)
 
 Child = Any  # a lark Token, or what a rule below made of a subtree
@@ -110,9 +110,9 @@ class Grower:
         return tuple(self._letter(node) for node in axes)
 
     def _letter(self, node: t.Node) -> t.Letter:
-        if not (isinstance(node, t.Reference) and not node.axes and _INDEX.fullmatch(node.name)):
+        if not (isinstance(node, t.Reference) and not node.axes and INDEX.fullmatch(node.name)):
             message = f"`{self.report.quote(node.span)}` is no index"
-            self.report.once("E111", node.span, message, _index_meant(node))
+            self.report.once("E111", node.span, message, index_meant(node))
         return t.Letter(node.span, getattr(node, "name", ""))
 
     def _bracket(self, span: Span, children: list[Child]) -> Child:
@@ -127,7 +127,7 @@ class Grower:
     def _counted(self, node: t.Node) -> t.Node:
         """A side of a condition, where a bare small letter is an index, counted from 0."""
         if isinstance(node, t.Reference):
-            is_index = not node.axes and _INDEX.fullmatch(node.name)
+            is_index = not node.axes and INDEX.fullmatch(node.name)
             if not is_index or node.name in self.bare:
                 return node
             return t.Position(node.span, (t.Letter(node.span, node.name),))
@@ -193,7 +193,7 @@ class Grower:
             return self._reduction(span, name, self._letters(rest[0]), rest[1:])
         height = self._height(span, rest)
         compared = [p for p in rest if isinstance(p, t.Comparison)]
-        if name in _CONNECTIVES and compared:
+        if name in CONNECTIVES and compared:
             message = "one condition has one comparison"
             remedy = "nest them: `where(a > 0, where(b > 0, u, v), v)`"
             self.report.add("E502", span, message, remedy)
@@ -288,6 +288,11 @@ class Grower:
             place = t.Place(node.span, self._counted(node))
             if (letters := declared(place)) is not None:
                 return letters
+        if isinstance(node, t.Reference) and node.axes:
+            message = f"`{self.report.quote(node.span)}` is no index of what is defined"
+            remedy = "write `y[c] = delta[c,t[b]]*x[b]`: it adds up by label"
+            self.report.add("E111", node.span, message, remedy)
+            return ()
         return (self._letter(node),)
 
     def _kind(self, span: Span, children: list[Child]) -> tuple[t.Letter, ...]:
@@ -295,7 +300,7 @@ class Grower:
         name, letters = children[0], self._letters(children[1] if len(children) > 1 else ())
         if name != "int" or len(letters) > 1:
             message = f"`{self.report.quote(span)}` is no kind of tensor"
-            self.report.add("E501", span, message, _kind_meant(str(name), letters))
+            self.report.add("E501", span, message, kind_meant(str(name), letters))
         return letters
 
     def _inputs(self, span: Span, children: list[Child]) -> tuple[Child, ...]:
@@ -324,35 +329,6 @@ class Grower:
         _, name, inputs = children[:3]
         parameters = children[3] if len(children) == 5 else ()
         return t.Head(span, str(name), self.line.place(name), inputs, parameters, children[-1])
-
-
-_CONNECTIVES = ("and", "or", "not", "logical_and", "logical_or", "logical_not", "all", "any")
-
-
-def _kind_meant(name: str, letters: tuple[t.Letter, ...]) -> str:
-    """What to write for `: Tensor[b,h]`, `: float`, `: long[c]`."""
-    if name.lower().startswith(("int", "long", "label", "index")):
-        return f"integers that index `{letters[0].name if letters else 'c'}` are `: int[c]`"
-    if letters:
-        axes = ",".join(k.name for k in letters)
-        return f"a tensor of numbers has no kind: write `x[{axes}]`; integers are `: int[c]`"
-    return "leave it out: a tensor holds numbers; integers that index `c` are `: int[c]`"
-
-
-def _index_meant(node: t.Node) -> str:
-    """What to write for what is no index."""
-    if isinstance(node, t.Reference) and node.axes:
-        return "an integer picked by an integer is no index: pass it as an input `v[b]: int[c]`"
-    if isinstance(node, t.Reference) and _INDEX.fullmatch(node.name.lower()):
-        small = node.name.lower()
-        return f"an index is a small letter: write `{small}`; its size is `{small.upper()}`"
-    if isinstance(node, t.Product):
-        return "an axis of several indices is written `g*S+s`, S the size of `s`"
-    if isinstance(node, t.Sum):
-        return "letters alone stand here: what is shifted is a component on the right, `x[b,s-1]`"
-    if isinstance(node, t.Number):
-        return "name the axis by a small letter: its size is that of the tensor that is passed"
-    return "an index is a small letter, then small letters and digits: `h`, `i1`"
 
 
 def clipped(text: str) -> str:

@@ -15,6 +15,7 @@ from derive.notation.functions import WORDS
 from derive.notation.habits import ATTRIBUTES, MODULES, remedy_for
 from derive.notation.names import REDUCTIONS
 
+_NEAR = 200  # characters
 _CALLABLE = (*WORDS, *REDUCTIONS)
 _COMPARE = ("<=", ">=", "==", "!=", "<", ">")
 _WHERE = "write `where(x[b,h] > 0, x[b,h], 0)`"
@@ -37,6 +38,7 @@ class Stop:
     def __init__(self, rule: str, code: str, at: int, text: str) -> None:
         self.rule, self.code, self.at, self.text = rule, code, at, text
         self.before, self.after = code[:at], code[at + len(text) :]
+        self.near = self.before[-_NEAR:]  # so that no search in it takes long
 
     @cached_property
     def opened(self) -> int:
@@ -58,7 +60,9 @@ class Stop:
     @property
     def opener(self) -> str:
         """The name in front of that bracket: `where` in `where(`."""
-        match = re.search(r"(\w+)(\[[^\]]*\])?\s*$", self.code[: max(self.opened, 0)])
+        match = re.search(
+            r"(\w+)(\[[^\]]*\])?\s*$", self.code[max(self.opened - _NEAR, 0) : max(self.opened, 0)]
+        )
         return match[1] if match else ""
 
     @property
@@ -74,7 +78,7 @@ class Stop:
     @cached_property
     def word(self) -> str:
         """The word or sign right before it."""
-        match = re.search(r"(\w+|[^\s\w])\s*$", self.before)
+        match = re.search(r"(\w+|[^\s\w])\s*$", self.near)
         return match[1] if match else ""
 
     @property
@@ -203,7 +207,7 @@ _SOLVE = "write `solve {}: A[i,k]*{}[k] = b[i]`, the unknown without indices"
 
 def _relation(s: Stop) -> Advice | None:
     """`solve y a*y = b`, `solve y[j]: …`, `solve y, z: …`, `sovle y: …`."""
-    match = re.match(r"\s*(\w+)\s*[( ](?:\s*for\b)?\s*(\w+)", s.code)
+    match = re.match(r"\s*(\w+)\s*[( ](?:\s*for\b)?\s*(\w+)", s.code[:_NEAR])
     if s.rule == "implicit" and ":" not in s.before:
         if s.text == ",":
             return Advice("a relation has one unknown: solve for one, or make one tensor of both")
@@ -305,7 +309,7 @@ def _missing_bracket(s: Stop) -> Advice | None:
         return Advice("write the digits alone: `1000`")
     if s.before[-1:].isdigit() and s.text == "j" and not s.after.startswith("["):
         return Advice("numbers are real: pass the parts of a complex one as two tensors")
-    if match := re.search(r"\b(sum|mean|max|min)\s*(\[[^\]]*\])\s*$", s.before):
+    if match := re.search(r"\b(sum|mean|max|min)\s*(\[[^\]]*\])\s*$", s.near):
         return Advice(f"put the argument in brackets: `{match[1]}{match[2]}(…)`")
     if s.word in _CALLABLE:
         return _at_word(s, f"put the argument in brackets: `{s.word}(…)`")
@@ -320,7 +324,7 @@ def _attribute(s: Stop) -> Advice | None:
     match = re.match(r"\s*(\w+)", s.after)
     if s.text != "." or not match or match[1][0].isdigit():
         return None
-    chain = re.search(r"((?:\w+\s*\.\s*)*)$", s.before + ".")
+    chain = re.search(r"((?:\w+\s*\.\s*)*)$", s.near + ".")
     name = re.split(r"\W+", s.code[s.at :])[1]
     if s.word in MODULES:
         last = re.match(r"(?:\s*\.\s*\w+)+", s.code[s.at :])

@@ -44,6 +44,7 @@ class Scope:
     lost: set[str] = field(default_factory=set)  # names whose definition was refused
     used: set[str] = field(default_factory=set)
     jacobians: bool = False
+    told: set[str] = field(default_factory=set)  # unknown names that were refused once
     own: str = ""  # what the equation defines that is being read
 
     def is_tensor(self, name: str) -> bool:
@@ -188,6 +189,9 @@ def _check_reference(node: t.Reference, scope: Scope, report: Report) -> bool:
 
 def _refuse_unknown(node: t.Reference, scope: Scope, report: Report) -> None:
     name = node.name
+    if name in scope.told:
+        return
+    scope.told.add(name)
     if name == scope.own:
         message = f"`{name}` is used before it is defined: in its own equation"
         report.add("E207", node.span, message, _itself(node))
@@ -208,9 +212,8 @@ def _refuse_unknown(node: t.Reference, scope: Scope, report: Report) -> None:
 def _itself(node: t.Reference) -> str:
     """What to do about `y = … y …`."""
     if any(isinstance(axis, t.Place) for axis in node.axes):
-        return (
-            "there is no recurrence over an index: one step is an op, its state passes in and out"
-        )
+        linear = f"a linear recurrence is a relation: `solve {node.name}: {node.name}[…] = …`"
+        return f"{linear}; of any other, one step is an op, whose state passes in and out"
     return f"give the new tensor another name, or write `solve {node.name}: …`"
 
 

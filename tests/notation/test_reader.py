@@ -369,7 +369,7 @@ HOSTILE = {
     "fractions of x": (
         "op f(x) -> y\ny=1+" + "+".join(f"x/{k}" for k in range(10_007, 18_000, 2)), "E406",
     ),
-    "unknown names": (HEAD + "+".join(["z"] * 20_000), "E409"),
+    "unknown names": (HEAD + "+".join(["z"] * 20_000), "E201"),
     "bad lines": (HEAD + "\ny = " * 10_000, "E403"),
     "closing lines": (HEAD + "x[b,h]" + "\n)(" * 18_000, "E409"),
     "opening lines": (HEAD + "x[b,h]" + "\n(" * 90 + "\nx" * 30_000, "E403"),

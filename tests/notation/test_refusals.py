@@ -84,7 +84,7 @@ REFUSED = (  # a text, the code, a piece of the help
     (ROWS + "y[b,h] = {x_bh}", "E201", "`x[b,h]`"),
     (ROWS + "y[b,h] = {x(b,h)}", "E202", "`x[b,h]`"),
     (ROWS + "y[b,h] = {y[b,h]}*x[b,h]", "E207", "another name"),
-    ("op f(x[t]) -> h[t]\nh[t] = {h[t-1]} + x[t]", "E207", "no recurrence"),
+    ("op f(x[t]) -> h[t]\nh[t] = {h[t-1]} + x[t]", "E207", "solve h: h"),
     # sums and shapes
     ("op f(x[b,h], w[h]) -> y[b]\ny[b] = x[b,{h}]*w[j]", "E301", "one letter"),
     ("op f(x[b,h], w[h,o]) -> y[b,o]\ny[b,o] = x[b,h]*w[{o},h]", "E305", "`w[h,o]`"),
