@@ -133,5 +133,6 @@ def _read(path: Path) -> tuple[Op, ...]:
     try:
         return read_ops(data.decode("utf-8", "ignore" if cut else "strict"), str(path))
     except UnicodeDecodeError as error:
-        at = f"{printable(str(path))}: not UTF-8 at byte {error.start}"
-        raise DeriveError(at, str(path)) from error
+        line = data.count(b"\n", 0, error.start) + 1
+        what = f"not UTF-8 at byte {error.start}, in line {line}; save it as UTF-8"
+        raise DeriveError(f"{printable(str(path))}: {what}", str(path), line) from error

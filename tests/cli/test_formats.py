@@ -129,4 +129,5 @@ def test_a_file_that_is_none(derive: Runner, folder: Path, command: str) -> None
     assert (done.code, row["file"], row["line"]) == (2, "my/c.op", None)
     (folder / "my/c.op").write_bytes(b"op \xff")
     done = derive(command, "my/c.op", "--output-format", "concise")
-    assert (done.code, done.out) == (2, "my/c.op: not UTF-8 at byte 3\n")
+    said = "my/c.op: not UTF-8 at byte 3, in line 1; save it as UTF-8\n"
+    assert (done.code, done.out) == (2, said)
