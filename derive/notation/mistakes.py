@@ -193,6 +193,20 @@ def _behind_outputs(s: Stop) -> Advice | None:
 # -- equations -------------------------------------------------------------------------------------
 
 
+def _statement(s: Stop) -> Advice | None:
+    """What is to be proved: `left = right for p`."""
+    if s.rule != "statement":
+        return None
+    if s.text in _COMPARE and s.opened < 0:
+        message = f"`{s.text}` is not expected here"
+        return Advice("write one `=`: equalities are proved, and nothing else", message, "E101")
+    if s.is_name and s.word == "all":
+        return Advice(f"write `for {s.text}`")
+    if not s.text and "=" not in s.before:
+        return Advice("write both sides: `left = right`")
+    return None
+
+
 def _end(s: Stop) -> Advice | None:
     if s.text:
         return None
@@ -350,6 +364,6 @@ _OF_A_HEAD: tuple[Callable[[Stop], Advice | None], ...] = (
     _in_indices, _no_name, _behind_outputs, _no_arrow, _parameters, _ended,
 )  # fmt: skip
 _OF_AN_EQUATION: tuple[Callable[[Stop], Advice | None], ...] = (
-    _end, _relation, _in_indices, _doubled, _left, _words, _attribute, _comparison, _equals,
-    _missing_bracket, _ended, _arrow,
+    _statement, _end, _relation, _in_indices, _doubled, _left, _words, _attribute, _comparison,
+    _equals, _missing_bracket, _ended, _arrow,
 )  # fmt: skip

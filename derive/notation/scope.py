@@ -235,6 +235,9 @@ def _meant(node: t.Reference, scope: Scope) -> str:
         return CONSTANTS[name]
     if name.isupper() and len(name) == 1 and not node.axes and sizes:
         return f"the sizes are {', '.join(f'`{size}`' for size in sizes[:6])}"
+    if scope.jacobians:
+        known = [n for n in scope.tensors if f"d{n}" in scope.tensors]
+        return f"the op has {', '.join(f'`{n}`' for n in known[:8])}, and their gradients `d…`"
     declared = clipped(spelled(name, [k.name for k in node.letters]))
     return f"declare `{declared}` in the header, or define it above"
 
@@ -315,6 +318,8 @@ def _check_call(node: t.Call, scope: Scope, report: Report) -> bool:
         return False
     if name not in ARITIES:
         remedy = remedy_for(name) or nearest(name, [*ARITIES, *REDUCTIONS])
+        if name in ("d", "grad", "gradient", "jacobian") and scope.jacobians:
+            remedy = "write `dx[b]` for a gradient, `d(y[b])/d(x[c])` for a Jacobian"
         if match := re.fullmatch(r"(sum|mean|max|min)_([a-z]\w*)", name):
             remedy = f"write `{match[1]}[{match[2]}](…)`"
         report.add("E202", node.span, f"there is no function `{clipped(name)}`", remedy)

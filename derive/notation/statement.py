@@ -45,7 +45,8 @@ def read_equation(op: Op, text: str) -> Statement:
         raise report.error()
     found = list(logical(lines, report))
     if len(found) != 1:
-        report.add("E102", whole, "a statement is one line `left = right`", "")
+        message = "a statement is one line `left = right`"
+        report.add("E102", whole, message, "write one, such as `dx[p,h]*1[h] = 0`")
     report.check()
     scalars = {n: isinstance(c.tensor, Labels) for n, c in op.tensors.items() if not c.indices}
     given = [*(f"d{n}" for n in scalars), *(p.symbol.name for p in op.parameters)]
@@ -174,9 +175,10 @@ class Reader:
         )
 
     def _place(self, side: t.Node, free: frozenset[str]) -> None:
+        before = self.report.refused
         shape = self.indices.place(side, free)
         lacking = free - shape.indices
-        if lacking and not shape.exempt:
+        if lacking and not shape.exempt and self.report.refused == before:
             self.report.add(
                 "E313",
                 side.span,

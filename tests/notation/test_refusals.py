@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from derive.errors import CODES, SourceError
-from derive.notation.reader import read_ops
+from derive.notation.reader import read_equation, read_ops
 from tests.notation.reading import marking
 
 ROWS = "op f(x[b,h]) -> y[b,h]\n"  # a header for the lines below it
@@ -134,6 +134,32 @@ def test_what_is_written_by_mistake_has_one_error_and_a_way_out(
         assert found.source[found.span.column - 1 : found.span.end_column - 1] == wanted.marked
     assert piece in found.help
     assert found.help != found.message
+
+
+@pytest.mark.parametrize(
+    ("statement", "code", "piece"),
+    [
+        ("y[b,h] == x[b,h]", "E101", "one `=`"),
+        ("m[b] <= 0", "E101", "one `=`"),
+        ("dx[p,h]*1[h] = 0 for all p", "E104", "`for p`"),
+        ("x[b,h]", "E102", "both sides"),
+        ("", "E102", "dx[p,h]*1[h] = 0"),
+        ("y[b,h] = q[b,h]", "E201", "`x`, `m`, `y`"),
+        ("d(y[b,h])/dx[b,h] = 0", "E202", "`d(y[b])/d(x[c])`"),
+        ("grad(y, x) = 0", "E202", "`dx[b]`"),
+        ("y[b,h] = x[b,k]", "E301", "`1[k]`"),
+        ("y[b,k] = 1[k]", "E313", "`1[b]`"),
+    ],
+)
+def test_what_is_to_be_proved_has_one_error_and_a_way_out(
+    statement: str, code: str, piece: str
+) -> None:
+    [op] = read_ops(ROWS + "m[b] = x[b,h]*1[h]\ny[b,h] = x[b,h] + 1[h]*m[b]\n")
+    with pytest.raises(SourceError) as caught:
+        read_equation(op, statement)
+    [found] = caught.value.diagnostics
+    assert found.code == code
+    assert piece in found.help
 
 
 @pytest.mark.parametrize("code", CODES)
