@@ -259,6 +259,57 @@ def new(name: str, paper: str | None, outputs: Sequence[str]) -> None:
 
 
 @cli.command()
+@_ops
+@_backends
+@click.option(
+    "--against", "rivals", metavar="WHO", multiple=True, default=("torch,composed",),
+    show_default=True, help="torch, composed, compile, or module:function; commas part several.",
+)  # fmt: skip
+@click.option("--size", "sizes", metavar="N=NUMBER", multiple=True, help="A size; may be repeated.")
+@click.option("--dtype", type=Choice(["fp32", "bf16", "fp16", "fp64"]), default="fp32",
+              show_default=True, help="The type of the inputs.")  # fmt: skip
+@click.option("--device", type=Choice(["cpu", "cuda"]), help="Where  [default: a GPU if there is]")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of a CPU.")
+@click.option("--seconds", type=click.FloatRange(0.01), default=4.0, show_default=True,
+              help="How long each op is measured.")  # fmt: skip
+@click.option("--plot", metavar="FILE", help="A picture too: .svg, .png or .pdf.")
+@_style
+@click.pass_context
+def bench(
+    ctx: click.Context,
+    /,
+    ops: Sequence[str],
+    backends: Sequence[str],
+    rivals: Sequence[str],
+    plot: str | None,
+    style: str,
+    **options: Any,
+) -> None:
+    """Measure the generated code: time and memory, beside others in the same run.
+
+    \b
+    derive bench layer_norm
+    derive bench layer_norm --size B=128 --size H=16384 --against torch,compile
+    derive bench my_op.op --against my_kernels:my_op --plot my_op.svg
+
+    composed: the generated forward pass with torch's own autograd. compile: torch's own function,
+    or the composed one, compiled. A function of yours takes what the op takes. Shares of a copy say
+    how near a run comes to moving what it must move, once, at the speed of a copy.
+    """
+    from derive.bench.command import setting_of, told
+    from derive.commands import benchmarks
+
+    setting, path = setting_of(backends=backends, against=rivals, plot=plot, **options)
+    results, copy = benchmarks(ops, setting, _progress("measuring"))
+    _print(told(results, setting, copy, style, ctx.color))
+    if path is not None:
+        from derive.bench.picture import draw
+
+        draw(results, path, f"{setting.dtype} on {setting.device}")
+        _say(f"wrote {path}")
+
+
+@cli.command()
 @click.argument("code")
 def explain(code: str) -> None:
     """Explain an error in full, by its code."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from derive import errors
@@ -17,6 +18,7 @@ from derive.report import Verdict
 
 if TYPE_CHECKING:
     from derive.article import Finding as Equality
+    from derive.bench.run import Result, Setting
     from derive.derivation import Derivation
     from derive.emit.backends import Backend
     from derive.emit.check import Finding
@@ -149,14 +151,22 @@ def verdicts(
 def mutations(
     names: Sequence[str], backends: Sequence[str], progress: Progress = iter
 ) -> list[Mutation]:
-    """What becomes of every mutant of every op: of its formulas, of the code for each backend."""
+    """What becomes of every mutant of every op: of its formulas, of the code for each backend.
+
+    Where backends share a template, they share the code: an op without kernels is torch's.
+    """
     from derive.verify.mutation.finding import FORMULAS
     from derive.verify.mutation.laboratory import Subject, judged
 
-    kinds = [FORMULAS, *(backend.name for backend in _runnable(backends))]
-    subjects = [Subject(target.op, kind) for target in targets(names) for kind in kinds]
-    steps = progress(subjects)
-    return [found for _, several in zip(steps, judged(subjects), strict=True) for found in several]
+    subjects: dict[Subject, str] = {}
+    for target in targets(names):
+        subjects[Subject(target.op, FORMULAS)] = FORMULAS
+        shared: dict[tuple[str, ...], list[str]] = {}
+        for backend in _runnable(backends):
+            shared.setdefault(backend.templates(target.op), []).append(backend.name)
+        subjects |= {Subject(target.op, b[0]): ", ".join(b) for b in shared.values()}
+    steps = zip(progress([*subjects.values()]), judged([*subjects]), strict=True)
+    return [replace(found, of=of) for of, several in steps for found in several]
 
 
 def _runnable(names: Sequence[str]) -> list[Backend]:
@@ -169,6 +179,22 @@ def _runnable(names: Sequence[str]) -> list[Backend]:
         runnable = ", ".join(row.name for row in BACKENDS.values() if row.suffix == ".py")
         raise DeriveError(f"the backend {refused[0]} cannot be run; these can: {runnable}")
     return [row for row in chosen if row.name not in refused]
+
+
+def benchmarks(
+    names: Sequence[str], setting: Setting, progress: Progress = iter
+) -> tuple[list[Result], float]:
+    """The measurements of every op, and the bytes a second of a copy on the same device."""
+    from derive.bench.run import bench, speed_of_copy
+    from derive.emit.module import ready_triton
+
+    chosen = tuple(row.name for row in _runnable(setting.backends))
+    if "triton" in chosen:
+        ready_triton()
+    setting = replace(setting, backends=chosen)
+    found = [target.op for target in targets(names)]
+    copy = speed_of_copy(setting)
+    return [result for op in progress(found) for result in bench(op, setting, copy)], copy
 
 
 def explanation(code: str) -> Any:

@@ -27,15 +27,16 @@ def costs(op: Op) -> tuple[str, ...]:
         op.name,
         " ".join(c.tensor.name for c in program.saved),
         _text(_numbers(program.saved)),
-        _text(_least(program)),
+        _text(sum(map(_numbers, least_moved(program)))),
         *(_text(_operations(s.expr for s in p)) for p in (program.forward, program.backward)),
     )
 
 
-def _least(program: Program) -> Expr:
+def least_moved(program: Program) -> tuple[tuple[Component, ...], tuple[Component, ...]]:
+    """What comes or goes at least, forward and backward."""
     op = program.op
     forward = (*op.inputs, *op.outputs, *program.kept)
-    return _numbers((*forward, *program.saved, *program.cotangents, *program.gradients))
+    return forward, (*program.saved, *program.cotangents, *program.gradients)
 
 
 def _numbers(components: Iterable[Component]) -> Expr:

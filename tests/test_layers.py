@@ -28,6 +28,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("theorems",),
     ("verify", "article", "listing", "paper", "costs"),
     ("report", "scaffold", "project"),
+    ("bench",),
     ("commands", "options"),
     ("cli",),
     ("__main__",),

@@ -56,33 +56,57 @@ DRAWS: tuple[Callable[[Tensor], Tensor], ...] = (
 
 def draw(op: Op, sizes: Sequence[int], seed: int = 0, dtype: torch.dtype = torch.float64) -> Sample:
     """Dense random inputs, in fp64, for which the op and its gradients are finite in a type."""
-    lengths = _lengths(op, sizes)
-    defaults = {p.symbol: p.default for p in op.parameters}
+    return _draw(op, _lengths(op, sizes), seed, dtype)[0]
+
+
+def draw_large(op: Op, lengths: Mapping[str, int], seed: int = 0) -> Sample:
+    """Inputs in fp64 of these sizes, in a range in which a small draw is finite, unchecked."""
+    shift = _draw(op, _lengths(op, SMALL), seed, torch.float64)[1]
+    generator = torch.Generator().manual_seed(seed)
+    inputs = tuple(_drawn(op, c, lengths, shift, generator) for c in op.inputs)
+    shapes = (_shape(c, lengths) for c in op.outputs)
+    return Sample(inputs, tuple(_normal(shape, generator) for shape in shapes))
+
+
+def _draw(
+    op: Op, lengths: Mapping[str, int], seed: int, dtype: torch.dtype
+) -> tuple[Sample, Callable[[Tensor], Tensor]]:
+    """A draw, and the range that it was taken from."""
     for shift in DRAWS:
         generator = torch.Generator().manual_seed(seed)
-
-        def normal(shape: Sequence[int], generator: torch.Generator = generator) -> Tensor:
-            return torch.randn(shape, generator=generator, dtype=torch.float64)
-
-        def drawn(
-            c: Component, shift: Callable[[Tensor], Tensor] = shift, g: torch.Generator = generator
-        ) -> Tensor:
-            axes = c.tensor.axes(c.indices)
-            shape = [prod(lengths[i.size.name] for i in a) for a in axes]
-            if not isinstance(c.tensor, Labels):
-                return shift(normal(shape))
-            values = lengths[c.tensor.values.name] if c.tensor.values else FEW
-            found = torch.randint(values, shape, generator=g)
-            for number in c.tensor.sentinels:
-                found[torch.rand(shape, generator=g) < _SELDOM] = int(defaults.get(number, number))
-            return found
-
-        inputs = tuple(map(drawn, op.inputs))
+        inputs = tuple(_drawn(op, c, lengths, shift, generator) for c in op.inputs)
         found = outputs(composed(op), Sample(inputs, ()))
-        sample = Sample(inputs, tuple(normal(o.shape) for o in found))
+        sample = Sample(inputs, tuple(_normal(o.shape, generator) for o in found))
         if _fits(op, sample, dtype):
-            return sample
+            return sample, shift
     raise DeriveError(f"{op.name} is not finite on any of the inputs that were tried")
+
+
+def _normal(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+def _shape(component: Component, lengths: Mapping[str, int]) -> list[int]:
+    axes = component.tensor.axes(component.indices)
+    return [prod(lengths[i.size.name] for i in a) for a in axes]
+
+
+def _drawn(
+    op: Op,
+    component: Component,
+    lengths: Mapping[str, int],
+    shift: Callable[[Tensor], Tensor],
+    generator: torch.Generator,
+) -> Tensor:
+    shape, tensor = _shape(component, lengths), component.tensor
+    if not isinstance(tensor, Labels):
+        return shift(_normal(shape, generator))
+    defaults = {p.symbol: p.default for p in op.parameters}
+    values = lengths[tensor.values.name] if tensor.values else FEW
+    found = torch.randint(values, shape, generator=generator)
+    for number in tensor.sentinels:
+        found[torch.rand(shape, generator=generator) < _SELDOM] = int(defaults.get(number, number))
+    return found
 
 
 def _fits(op: Op, sample: Sample, dtype: torch.dtype) -> bool:
