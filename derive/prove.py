@@ -21,7 +21,7 @@ from derive.calculus.jacobian import jacobian
 from derive.derivation import Derivation, differentiate, total_gradient
 from derive.notation.effort import Exhausted, bounded, spend
 from derive.notation.known import size_of, work_on
-from derive.notation.latex import to_latex
+from derive.notation.latex import loss_beside, to_latex
 from derive.notation.nodes import (
     Component,
     Contraction,
@@ -71,6 +71,10 @@ class Proof:
 
     def latex(self) -> str:
         """The steps as an aligned display."""
+        with loss_beside(self.op):
+            return self._display()
+
+    def _display(self) -> str:
         free, letters = self.statement.free, self.op.letters
         left = to_latex(self.statement.lhs, free, letters)
         right = to_latex(self.statement.rhs, free, letters)

@@ -6,16 +6,20 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sympy import Expr
-
 from derive.config import nearest
 from derive.derivation import Derivation, total_gradient
 from derive.emit.environment import render
 from derive.emit.narrative import Passage, Section, narrative
 from derive.errors import DeriveError
 from derive.forms import FORMS, form, polynomial_text, together
-from derive.notation.latex import component_latex, name_latex, to_latex
-from derive.notation.nodes import Component, Partial, free_indices
+from derive.notation.latex import (
+    changed_latex,
+    component_latex,
+    loss_beside,
+    name_latex,
+    to_latex,
+)
+from derive.notation.nodes import Partial, free_indices
 from derive.notation.op import Equation, Op
 from derive.notation.solution import sides
 from derive.notation.statement import statement_text
@@ -47,6 +51,7 @@ class Row:
 class Display:
     """A sentence and an aligned block."""
 
+    kind: str  # as of the passage
     sentence: str
     rows: tuple[Row, ...]
 
@@ -55,6 +60,7 @@ class Display:
 class Chapter:
     """A heading and its displays."""
 
+    name: str  # of the tensor
     heading: str
     displays: tuple[Display, ...]
 
@@ -66,15 +72,21 @@ def latex(
     _one_of("part", part, PARTS)
     _one_of("form", form, FORMS)
     op = derivation.op
-    return render(
-        "latex/op.tex.jinja",
-        standalone=standalone,
-        title=_escaped(op.title[0] if op.title else op.name),
-        shown={p: part in ("all", p) for p in PARTS},
-        equations=[_equation(op, e.target, e.expr) for e in op.equations],
-        chapters=[_chapter(op, s) for s in narrative(derivation)],
-        results=[_equation(op, e.target, e.expr) for e in _results(derivation, form)],
-    )
+    with loss_beside(op):
+        return render(
+            "latex/op.tex.jinja",
+            standalone=standalone,
+            title=_escaped(op.title[0] if op.title else op.name),
+            shown={p: part in ("all", p) for p in PARTS},
+            equations=[equation_row(op, e) for e in op.equations],
+            chapters=chapters(derivation),
+            results=[equation_row(op, e) for e in _results(derivation, form)],
+        )
+
+
+def chapters(derivation: Derivation, *, marked: bool = False) -> list[Chapter]:
+    """A chapter for each gradient; `marked`: what a step changed is in \\textcolor{red}."""
+    return [_chapter(derivation.op, s, marked) for s in narrative(derivation)]
 
 
 def _one_of(what: str, word: str, words: Sequence[str]) -> None:
@@ -89,31 +101,41 @@ def _results(derivation: Derivation, name: str, wrt: str | None = None) -> list[
     return together(derivation, shown, name)
 
 
-def _equation(op: Op, target: Component, expr: Expr) -> Row:
-    left, right, free = sides(target, expr)
+def equation_row(op: Op, equation: Equation) -> Row:
+    """An equation, or a relation that defines its target."""
+    target = equation.target
+    left, right, free = sides(target, equation.expr)
     shown = component_latex(target) if left == target else to_latex(left, free, op.letters)
     return Row(shown, to_latex(right, free, op.letters), "")
 
 
-def _chapter(op: Op, section: Section) -> Chapter:
-    heading = f"Gradient of ${name_latex(section.component.tensor.name)}$"
-    return Chapter(heading, tuple(_display(op, p) for p in section.passages))
+def _chapter(op: Op, section: Section, marked: bool) -> Chapter:
+    name = section.component.tensor.name
+    displays = tuple(display(op, p, marked=marked) for p in section.passages)
+    return Chapter(name, f"Gradient of ${name_latex(name)}$", displays)
 
 
-def _display(op: Op, passage: Passage) -> Display:
+def display(op: Op, passage: Passage, *, marked: bool = False) -> Display:
+    """The chain of a passage; a step that changes nothing on paper has no line."""
     rows: list[Row] = []
+    shown, before = "", passage.lines[0].expr
     for line in passage.lines:
         right = to_latex(line.expr, passage.free, op.letters)
-        if not rows or rows[-1].right != right:
-            left = "" if rows else to_latex(passage.subject, passage.free, op.letters)
-            rows.append(Row(left, right, _law(line.law)))
-    return Display(_sentence(passage), tuple(rows))
+        if rows and right == shown:
+            continue
+        shown = right
+        if rows and marked:
+            right = changed_latex(before, line.expr, passage.free, op.letters)
+        left = "" if rows else to_latex(passage.subject, passage.free, op.letters)
+        rows.append(Row(left, right, law_latex(line.law)))
+        before = line.expr
+    return Display(passage.kind, _sentence(passage), tuple(rows))
 
 
 _DEFINITION = re.compile(r"definition of (\w+)")
 
 
-def _law(law: str) -> str:
+def law_latex(law: str) -> str:
     """The law's name as text; the tensor of a definition as mathematics."""
     return _DEFINITION.sub(lambda found: f"definition of ${name_latex(found[1])}$", law)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import singledispatch
 
 from sympy import Expr, KroneckerDelta, Rational, S, Symbol
@@ -11,8 +13,9 @@ from sympy import latex as sympy_latex
 
 from derive.notation.conditions import Iverson, Pick, Position
 from derive.notation.explicit import explicit, is_delta
+from derive.notation.marked import marked
 from derive.notation.nodes import Component, Index, Named, Partial, Size, Tensor
-from derive.notation.op import is_gradient, is_total
+from derive.notation.op import Op, is_gradient, is_total
 from derive.notation.written import (
     Bracket,
     Call,
@@ -30,11 +33,38 @@ _OTHERS = "upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilo
 GREEK = frozenset(f"{_LOWER} {_OTHERS}".split())
 _ALIASES = {"eps": "epsilon"}
 _HALF = Rational(1, 2)
+LOSSES = ("l", "L", "J")  # what a loss is called; an op may have a tensor of that name
+
+
+_loss = ContextVar("loss", default=LOSSES[0])
+
+
+@contextmanager
+def loss_beside(op: Op) -> Iterator[None]:
+    """Inside, the loss is printed as a letter that no tensor and no size of the op has."""
+    taken = {*op.tensors, *op.sizes}
+    before = _loss.set(next((n for n in LOSSES if n not in taken), r"\mathcal{L}"))
+    try:
+        yield
+    finally:
+        _loss.reset(before)
 
 
 def to_latex(expr: Expr, free: Sequence[Index], letters: Sequence[Index]) -> str:
     """The expression as the right side of an equation with the indices `free` on its left."""
     return sum_latex(explicit(expr, free, letters))
+
+
+def changed_latex(
+    before: Expr, after: Expr, free: Sequence[Index], letters: Sequence[Index]
+) -> str:
+    """`after`, with what was not in `before` marked by \\textcolor{red}."""
+    old, new = (explicit(e, free, letters) for e in (before, after))
+    return sum_latex(marked(old, new))
+
+
+def _mark(shown: str, is_marked: bool) -> str:
+    return rf"\textcolor{{red}}{{{shown}}}" if is_marked else shown
 
 
 _ACCENTS = re.compile(r"(.+)_(hat|dot)(\d*)")
@@ -70,7 +100,7 @@ def gradient_latex(component: Component) -> str:
         name, sign = name.rstrip("_").removesuffix("_total"), r"\mathrm{d}"
     made = Tensor(name, 0, component.tensor.groups)
     shown = component_latex(Component(made, *component.indices))
-    return rf"\frac{{{sign} l}}{{{sign} {shown}}}"
+    return rf"\frac{{{sign} {_loss.get()}}}{{{sign} {shown}}}"
 
 
 def _subscripted(name: str, tensor: Tensor, indices: Sequence[Index]) -> str:
@@ -113,7 +143,7 @@ def _condition(condition: Bracket | Iverson) -> str:
 
 def sum_latex(written: Sum) -> str:
     """Terms with their signs."""
-    parts = [("-" if t.negative else "+") + _product(t) for t in written.terms]
+    parts = [("-" if t.negative else "+") + _mark(_product(t), t.marked) for t in written.terms]
     return "".join(parts).removeprefix("+") or "0"
 
 
@@ -151,6 +181,10 @@ def _is_gradient(factor: Factor) -> bool:
 
 
 def _factor(factor: Factor) -> str:
+    return _mark(_power(factor), factor.marked)
+
+
+def _power(factor: Factor) -> str:
     base, exponent = factor.base, factor.exponent
     shown = _shown(base)
     if exponent == S.One:

@@ -16,7 +16,6 @@ from derive.notation.nodes import Component
 from derive.notation.op import Op, total
 
 _ALIASES = {"eps": "epsilon", "lam": "lambda", "lamda": "lambda", "ell": "l"}
-LOSSES = frozenset({"l", "L"})
 MACROS = GREEK | {f"var{k}" for k in ("epsilon", "theta", "phi", "rho", "sigma", "pi", "kappa")}
 _SPOKEN = {"ln": "log", "ReLU": "relu", "sgn": "sign"}
 _CALLED = frozenset({*WORDS, *FUNCTIONS})

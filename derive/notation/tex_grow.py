@@ -12,9 +12,10 @@ from lark import Token
 from derive.errors import Report, Span
 from derive.notation import tree as t
 from derive.notation.grow import Child, clipped
+from derive.notation.latex import LOSSES
 from derive.notation.lines import Line
 from derive.notation.names import REDUCTIONS
-from derive.notation.spelling import LOSSES, MACROS, Names, function, plain
+from derive.notation.spelling import MACROS, Names, function, plain
 from derive.notation.tex_parts import (
     Above,
     Below,

@@ -86,6 +86,7 @@ class Factor:
 
     base: Base
     exponent: Expr = S.One
+    marked: bool = False  # a step has changed it
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class Product:
     number: Expr  # positive
     factors: tuple[Factor, ...]
     summed: int = 0  # how many letters the product sums over
+    marked: bool = False  # a step has changed it, sign or number included
 
     @property
     def above(self) -> tuple[Factor, ...]:
