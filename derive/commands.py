@@ -166,7 +166,7 @@ def mutations(
             shared.setdefault(backend.templates(target.op), []).append(backend.name)
         subjects |= {Subject(target.op, b[0]): ", ".join(b) for b in shared.values()}
     steps = zip(progress([*subjects.values()]), judged([*subjects]), strict=True)
-    return [replace(found, of=of) for of, several in steps for found in several]
+    return [replace(m, of=of) if of.startswith(m.of) else m for of, ms in steps for m in ms]
 
 
 def _runnable(names: Sequence[str]) -> list[Backend]:

@@ -18,6 +18,7 @@ from multiprocessing.connection import wait
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+_IDLE = 10  # how much longer than it works a call may last
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Isolated(Generic[T]):
 
     call: Callable[[int], T]
     at_a_time: int
-    patience: float = 60.0  # seconds that a call may take
+    patience: float = 60.0  # seconds of work that a call may take
 
     def run(self, numbers: Iterable[int]) -> Iterator[tuple[int, T | Died]]:
         """Answers, in the order in which they come."""
@@ -75,9 +76,9 @@ class Isolated(Generic[T]):
         reading, writing = os.pipe()
         pid = os.fork()
         if pid == 0:
-            _answering(writing, lambda: self.call(number))
+            _answering(writing, lambda: self.call(number), self.patience)
         os.close(writing)
-        return _Child(number, pid, reading, time.monotonic() + self.patience)
+        return _Child(number, pid, reading, time.monotonic() + _IDLE * self.patience)
 
     def _ready(self, children: dict[int, _Child]) -> list[int]:
         """Those that have answered or ended; what takes too long is ended."""
@@ -92,8 +93,9 @@ class Isolated(Generic[T]):
                     return [child.pipe]
 
 
-def _answering(pipe: int, call: Callable[[], object]) -> None:
+def _answering(pipe: int, call: Callable[[], object], seconds: float) -> None:
     """Answer in the child, which then ends as it is, whatever its memory looks like by now."""
+    _work_at_most(seconds)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # a crash is reported, not printed
     gc.disable()
     code = 1
@@ -107,6 +109,14 @@ def _answering(pipe: int, call: Callable[[], object]) -> None:
         code = 0
     finally:
         os._exit(code)
+
+
+def _work_at_most(seconds: float) -> None:
+    """Ended by the system after so much work: a machine that is busy otherwise is no verdict."""
+    import resource  # where processes fork, there is one
+
+    limit = max(1, round(seconds))
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
 
 
 def _answer(child: _Child) -> Any:

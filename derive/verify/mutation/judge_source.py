@@ -23,7 +23,7 @@ from derive.verify.mutation.load import loaded
 from derive.verify.mutation.reach import lines_run
 from derive.verify.run import CHECKS, Check, Row, _applies, _checked
 
-_NOTHING = Edit("none", 0, 0, "", 1, 1)
+_TIMES = 5  # how much longer than all checks of the module as it is a mutant may take
 UNREACHED = "no check runs these lines"
 
 
@@ -34,7 +34,7 @@ class Source:
     op: Op
     backend: str
     checks: tuple[tuple[str, Check], ...] = CHECKS
-    seconds: float = 0.0  # that all checks take on the module as it is
+    patience: float = 20.0  # seconds of work after which a mutant does not end
 
     @cached_property
     def text(self) -> str:
@@ -46,31 +46,27 @@ class Source:
 
     @cached_property
     def reached(self) -> dict[str, frozenset[int]]:
-        """The lines that each check runs of the module as it is."""
+        """The lines that each check runs of the module as it is; `DeriveError` if one fails."""
         found: dict[str, frozenset[int]] = {}
         with loaded(self.text) as module:
-            for name, check in self.checks:
+            for name, _ in self.checks:
                 if _applies(name, self.op, module):
-                    run = partial(self._row, name, check, module)
-                    found[name] = lines_run(module.__file__ or "", run)
+                    failure, found[name] = lines_run(
+                        module.__file__ or "", partial(self._fails, name, module)
+                    )
+                    if failure:
+                        what = f"{self.op.name} for {self.backend} fails as it is"
+                        raise DeriveError(f"{what}, so that mutants tell nothing: {failure}")
         return found
 
     def __len__(self) -> int:
         return len(self.edits)
 
-    @property
-    def patience(self) -> float:
-        return max(60.0, 60 * self.seconds)
-
     def prepare(self) -> None:
         """Work out what all mutants share."""
+        start = time.process_time()
         _ = self.edits, self.reached
-        start = time.perf_counter()
-        failure = self._failure(_NOTHING, list(self.reached))
-        self.seconds = time.perf_counter() - start
-        if failure:
-            what = f"{self.op.name} for {self.backend} fails as it is"
-            raise DeriveError(f"{what}, so that mutants tell nothing: {failure}")
+        self.patience = max(self.patience, _TIMES * (time.process_time() - start))
 
     def judge(self, number: int) -> Finding:
         """What becomes of a mutant."""

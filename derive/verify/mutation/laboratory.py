@@ -10,6 +10,7 @@ import gc
 import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Protocol
@@ -18,6 +19,7 @@ from derive.errors import DeriveError
 from derive.notation.op import Op
 from derive.notation.reader import read_ops
 from derive.verify.mutation.finding import FORMULAS, KILLED, Finding
+from derive.verify.mutation.interpreter import keep_exchanged
 from derive.verify.mutation.isolated import Died, Isolated
 
 _APART = {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": "", "TRITON_INTERPRET": "1"}
@@ -81,6 +83,7 @@ def _serve(texts: Sequence[tuple[str, str, str, str]], pipe: Connection) -> None
     import torch
 
     torch.set_num_threads(1)  # a process with threads must not be forked
+    _quicken()
     for text, path, name, of in texts:
         try:
             op = next(op for op in read_ops(text, path) if op.name == name)
@@ -89,6 +92,14 @@ def _serve(texts: Sequence[tuple[str, str, str, str]], pipe: Connection) -> None
             error.add_note(f"while mutants of {name} ({of}) were judged")
             pipe.send(error)
             return
+
+
+def _quicken() -> None:
+    """Kernels are what takes the time, if there are any."""
+    with suppress(ImportError):
+        from triton.runtime import interpreter
+
+        keep_exchanged(interpreter)
 
 
 def judge_of(op: Op, of: str) -> Judge:

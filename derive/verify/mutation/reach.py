@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
-def lines_run(file: str, run: Callable[[], object]) -> frozenset[int]:
-    """The lines of a file that are run."""
+def lines_run(file: str, run: Callable[[], T]) -> tuple[T, frozenset[int]]:
+    """What a call returns, and the lines of a file that it runs."""
     lines: set[int] = set()
 
     def local(frame: FrameType, event: str, _arg: Any) -> Any:
@@ -23,7 +25,7 @@ def lines_run(file: str, run: Callable[[], object]) -> frozenset[int]:
     before = sys.gettrace()
     sys.settrace(entered)
     try:
-        run()
+        returned = run()
     finally:
         sys.settrace(before)
-    return frozenset(lines)
+    return returned, frozenset(lines)
