@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import combinations
+from typing import cast
 
 from sympy import Expr, S
 
 from derive.notation.conditions import EQUAL, LESS, Iverson, brackets_of
-from derive.notation.nodes import Index, delta, free_indices
+from derive.notation.nodes import Component, Index, Labels, delta, free_indices
 
 Powers = dict[Expr, Expr]
 
@@ -54,8 +55,20 @@ def _brackets(powers: Iterable[Expr]) -> list[Iverson]:
 
 
 def _exclude(one: Iverson, other: Iverson) -> bool:
-    """a < b excludes b < a and a = b."""
-    if not one.holds or not other.holds or {one.left, one.right} != {other.left, other.right}:
+    """a < b excludes b < a and a = b; a label that picks is none of its sentinels."""
+    if not one.holds or not other.holds:
+        return False
+    if _says_nothing(one, other.picks) or _says_nothing(other, one.picks):
+        return True
+    if {one.left, one.right} != {other.left, other.right}:
         return False
     relations = {one.relation, other.relation}
     return relations == {LESS, EQUAL} or (relations == {LESS} and one != other)
+
+
+def _says_nothing(bracket: Iverson, label: Component | None) -> bool:
+    """Is the condition that the label is a sentinel?"""
+    sides = {bracket.left, bracket.right}
+    if label is None or bracket.relation != EQUAL or label not in sides:
+        return False
+    return any(number in sides for number in cast(Labels, label.tensor).sentinels)

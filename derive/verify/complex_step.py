@@ -65,13 +65,15 @@ NUMBERS = Numbers(
 )
 
 
-def by_complex_step(op: Op, sample: Sample, seed: int = 0) -> Iterator[tuple[int, int, float]]:
+def by_complex_step(
+    op: Op, sample: Sample, seed: int = 0, most: int = _MOST
+) -> Iterator[tuple[int, int, float]]:
     """An input, a place in it, and the derivative of ⟨outputs, cotangents⟩ by it there."""
     real = [k for k, t in enumerate(sample.inputs) if t.is_floating_point()]
     places = [(k, n) for k in real for n in range(sample.inputs[k].numel())]
     random.Random(seed).shuffle(places)  # noqa: S311  # which components are tried is no secret
     inputs = [t.to(torch.complex128) if k in real else t for k, t in enumerate(sample.inputs)]
-    for which, place in islice(places, _MOST):
+    for which, place in islice(places, most):
         stepped = [t.clone() for t in inputs]
         stepped[which].view(-1)[place] += _STEP * 1j
         values = evaluate(op, op.equations, stepped, sample.scalars, NUMBERS)

@@ -41,6 +41,7 @@ from derive.verify.sample import (
     paired,
     results,
 )
+from derive.verify.switches import near_switches, where_it_switches
 from derive.verify.tiles import one_at_a_time_in_tiles
 from derive.verify.visible import answers, caught, visible
 
@@ -95,6 +96,8 @@ def _applies(name: str, op: Op, module: ModuleType) -> bool:
         return hasattr(module, f"{op.name}_double_backward")
     if name == "far from zero":
         return bool(re_centred(op))
+    if name == "where it switches":
+        return bool(near_switches(op, {}))
     return "in tiles" not in name or hasattr(module, "_TILE")
 
 
@@ -314,6 +317,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("float16 against fp64", _in(torch.float16)),
     ("bfloat16 against fp64", _in(torch.bfloat16)),
     ("rows in tiles", _in_tiles),
+    ("where it switches", where_it_switches),
     ("far from zero", far_from_zero),
     ("memory of its own", in_memory_of_its_own),
     ("passes by themselves", by_themselves),

@@ -12,13 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
+from sympy import Pow
 from torch import Tensor
 
 from derive.derivation import Derivation
-from derive.notation.nodes import Labels
+from derive.notation.nodes import Labels, Scalar
 from derive.notation.op import Op
 from derive.verify.program import Place, Program, program
-from derive.verify.sample import Sample, draw, errors
+from derive.verify.reference import composed
+from derive.verify.sample import Sample, draw, errors, results
 
 _DISTURBANCE = 1e-3
 _NOTHING = 1e-10  # an answer that is rounding: the term cancels whatever it is
@@ -66,7 +68,7 @@ def visible(
     The op computed in the type, in fp32 for a shorter one, overflows nowhere.
     """
     made = program(derivation)
-    scalars = _telling(derivation.op)
+    scalars = _with_values(derivation.op, sizes, dtype)
     best: tuple[float, Sample] | None = None
     for seed in range(_TRIES):
         sample = replace(draw(derivation.op, sizes, seed, dtype), scalars=dict(scalars))
@@ -82,11 +84,35 @@ def visible(
 
 
 def _telling(op: Op) -> dict[str, float]:
-    """A quarter more for parameters of 0 or ±1, which hide what they are multiplied with."""
+    """Other values for whole numbers, which hide: p where it is 1, p - 1 where it is 2.
+
+    No two parameters are equal, so that one taken for another shows.
+    """
     labels = [c.tensor for c in op.inputs if isinstance(c.tensor, Labels)]
     sentinels = {number for label in labels for number in label.sentinels}
-    hiding = (p for p in op.parameters if abs(p.default) in (0, 1) and p.symbol not in sentinels)
-    return {p.symbol.name: float(p.default) + 0.25 for p in hiding}
+    values: dict[str, float] = {}
+    for k, parameter in enumerate(p for p in op.parameters if p.symbol not in sentinels):
+        value = float(parameter.default)
+        if value.is_integer():
+            values[parameter.symbol.name] = value + 0.25 + k / 16
+        elif value in values.values():
+            values[parameter.symbol.name] = value * (1 + k / 4)
+    return values
+
+
+def _exponents(op: Op) -> set[str]:
+    """The parameters in exponents: of what is negative, not every power is a number."""
+    powers = (p for e in op.equations for p in e.expr.atoms(Pow))
+    return {s.name for p in powers for s in p.exp.atoms(Scalar)}
+
+
+def _with_values(op: Op, sizes: Sequence[int], dtype: torch.dtype) -> dict[str, float]:
+    """Telling values, at which results are numbers."""
+    values = _telling(op)
+    sample = replace(draw(op, sizes, 0, dtype), scalars=values)
+    if all(t.isfinite().all() for t in results(composed(op), sample)):
+        return values
+    return {name: v for name, v in values.items() if name not in _exponents(op)}
 
 
 def _larger(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from derive.verify.mutation import exempt
 from derive.verify.mutation.kinds import Kinds
-from derive.verify.mutation.slips import SLIPS, Here, Slip
+from derive.verify.mutation.slips import SAME, SLIPS, UNREAD, Here, Slip, magnified, met
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,16 @@ class Edit:
     last: int
     probe: Edit | None = None  # if no check fails on it, this edit is no mistake
     reason: str = ""  # why it is none then
+    met: Edit | None = None  # noticed if, at any input of a check, another choice is made
+    negated: str = ""  # the tensor that is given the other sign, if that is all
 
     def applied(self, text: str) -> str:
         return text[: self.start] + self.new + text[self.end :]
+
+    def probed(self, start: int, end: int, new: str, reason: str) -> Edit:
+        """The edit with a probe."""
+        probe = Edit("probe", start, end, new, self.first, self.last)
+        return replace(self, probe=probe, reason=reason)
 
 
 @dataclass
@@ -45,24 +52,53 @@ class _Walk:
             if isinstance(node, ast.FunctionDef) and not exempt.is_exempt(node):
                 bound = {a.arg for a in (*node.args.args, *node.args.kwonlyargs)}
                 for statement in node.body:
-                    yield from self.statement(statement, bound, _absolute(node))
+                    yield from self.statement(statement, bound, _is_kernel(node))
 
-    def statement(self, node: ast.stmt, bound: set[str], absolute: str) -> Iterator[Edit]:
+    def statement(self, node: ast.stmt, bound: set[str], is_kernel: bool) -> Iterator[Edit]:
         """The edits of a statement; what it binds is bound from then on."""
         if exempt.is_exempt(node):
             return
         blocks = [b for name in ("body", "orelse") for b in getattr(node, name, [])]
         first = node.lineno
         last = (blocks[0].lineno - 1 if blocks else node.end_lineno) or first
-        here = Here(self.kinds, frozenset(bound), absolute=absolute)
+        here = Here(self.kinds, frozenset(bound), is_kernel=is_kernel)
         for part, place in self.inside(node, here, set(map(id, blocks))):
             for slip in (s for slipping in SLIPS for s in slipping(part, place)):
-                change, lines = self.change(part, slip), (first, max(first, last))
-                probe = Edit("probe", *self.span(part), slip.probe, *lines) if slip.probe else None
-                yield Edit(slip.kind, *change, *lines, probe, slip.reason if probe else "")
+                edit = Edit(slip.kind, *self.change(part, slip), first, max(first, last))
+                if choice := place.chosen(part):
+                    edit = replace(edit, met=self.met(choice, edit, place))
+                if slip.negates and part in (node, getattr(node, "value", None)):
+                    edit = replace(edit, negated=_target(node))
+                if slip.probe:
+                    yield edit.probed(*self.span(part), slip.probe, slip.reason)
+                else:
+                    yield self.magnified(node, edit, here)
         bound |= _bound_by(node)
         for block in blocks:
-            yield from self.statement(block, bound, absolute)
+            yield from self.statement(block, bound, is_kernel)
+
+    def met(self, choice: ast.AST, edit: Edit, here: Here) -> Edit:
+        """What is noticed if the choice is another anywhere."""
+        start, end = self.span(choice)
+        text = met(*self.sides(start, end, edit), here.numbers)
+        return Edit("met", start, end, text, edit.first, edit.last)
+
+    def sides(self, start: int, end: int, edit: Edit) -> tuple[str, str]:
+        """A stretch of text, and what becomes of it."""
+        longer = len(edit.new) - (edit.end - edit.start)
+        return self.text[start:end], edit.applied(self.text)[start : end + longer]
+
+    def magnified(self, node: ast.stmt, edit: Edit, here: Here) -> Edit:
+        """With a probe: the tensor that is computed here, or is meant, off by so much more."""
+        if not isinstance(node, ast.Assign) or here.kinds[_target(node)] is None:
+            if edit.kind != "name":
+                return edit
+            meant = self.text[edit.start : edit.end]
+            return edit.probed(edit.start, edit.end, magnified(meant, edit.new), SAME)
+        start, end = self.span(node.value)
+        if edit.start < start:
+            return edit
+        return edit.probed(start, end, magnified(*self.sides(start, end, edit)), UNREAD)
 
     def inside(self, node: ast.AST, here: Here, blocks: set[int]) -> Iterator[tuple[ast.AST, Here]]:
         """A node and what is in it, but for statements with lines of their own."""
@@ -97,10 +133,14 @@ class _Walk:
         return start + len(before.decode())
 
 
-def _absolute(function: ast.FunctionDef) -> str:
-    """How absolute values are written: kernels are decorated."""
-    decorators = map(ast.unparse, function.decorator_list)
-    return "tl.abs" if any(d.endswith("jit") for d in decorators) else "abs"
+def _target(node: ast.stmt) -> str:
+    """The one name that a statement gives a value."""
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return targets[0].id if len(targets) == 1 and isinstance(targets[0], ast.Name) else ""
+
+
+def _is_kernel(function: ast.FunctionDef) -> bool:
+    return any(ast.unparse(d).endswith("jit") for d in function.decorator_list)
 
 
 def _bound_by(node: ast.stmt) -> set[str]:

@@ -64,11 +64,16 @@ def opened(mutant: Mutant, expr: Expr) -> Expr:
     forward, chain = mutant.program.equations[:first], mutant.program.equations[first:]
     known = {e.target.tensor: e for e in (*_following(mutant, forward), *chain)}
     with keeping_shape():
-        for _ in range(len(known)):
-            after = everywhere(lambda e: _definition(e, known), expr)
-            if after == expr:
-                break
-            expr = after
+        return put_in(expr, known)
+
+
+def put_in(expr: Expr, known: Mapping[Tensor, Equation]) -> Expr:
+    """With every tensor that is known replaced by what it is."""
+    for _ in range(len(known)):
+        after = everywhere(lambda e: _definition(e, known), expr)
+        if after == expr:
+            break
+        expr = after
     return expr
 
 

@@ -57,6 +57,13 @@ def is_docstring(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
+def unread(function: ast.FunctionDef) -> set[str]:
+    """The names that are given a value and never asked for it."""
+    names = [n for n in ast.walk(function) if isinstance(n, ast.Name)]
+    stored = {n.id for n in names if isinstance(n.ctx, ast.Store)}
+    return stored - {n.id for n in names if isinstance(n.ctx, ast.Load)}
+
+
 def is_exempt(node: ast.AST) -> bool:
     """Is nothing of a node to be mutated?"""
     if isinstance(node, ast.stmt) and is_docstring(node):

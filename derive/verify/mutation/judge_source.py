@@ -15,7 +15,7 @@ from derive.emit.files import path_of, source
 from derive.errors import DeriveError
 from derive.notation.op import Op
 from derive.verify.memory import OutOfBounds, watched
-from derive.verify.mutation.alike import ALIKE, are_alike
+from derive.verify.mutation.alike import ALIKE, EVEN, are_alike, is_even
 from derive.verify.mutation.edits import Edit, edits
 from derive.verify.mutation.finding import EQUIVALENT, KILLED, LIVE, Finding
 from derive.verify.mutation.kinds import kinds
@@ -77,11 +77,19 @@ class Source:
         failure = self._failure(edit, seeing)
         if failure:
             return self.finding(number, KILLED, failure)
-        if edit.probe is not None and not self._failure(edit.probe, seeing):
+        if self._reaches_nothing(edit, seeing):
             return self.finding(number, EQUIVALENT, edit.reason)
         if edit.kind.startswith("exchanged") and are_alike(self.op, self._exchanged(edit)):
             return self.finding(number, EQUIVALENT, ALIKE)
+        if edit.negated and is_even(self.op, edit.negated):
+            return self.finding(number, EQUIVALENT, EVEN)
         return self.finding(number, LIVE, "no check fails on it")
+
+    def _reaches_nothing(self, edit: Edit, seeing: Sequence[str]) -> bool:
+        """Does the probe go unnoticed, although other choices are made?"""
+        if edit.probe is None or (edit.met is not None and not self._failure(edit.met, seeing)):
+            return False
+        return not self._failure(edit.probe, seeing)
 
     def _exchanged(self, edit: Edit) -> set[str]:
         """The words that stand elsewhere than before."""

@@ -79,8 +79,8 @@ def factors(place: Place, _known: Known) -> Iterator[Change]:
 def exponents(place: Place, _known: Known) -> Iterator[Change]:
     """One more, one less, the inverse; no root."""
     node = place.node
-    if place.is_base or isinstance(node, Add | Mul) or node.is_number:
-        return
+    if place.is_base or isinstance(node, Add | Mul | Iverson) or node.is_number:
+        return  # a condition is its own square, and nobody divides by one
     base, exponent = node.as_base_exp() if isinstance(node, Pow) else (node, S.One)
     wrong = [exponent + 1, exponent - 1, -exponent]
     wrong += [2 * exponent] if exponent.is_Rational and exponent.q == 2 else []

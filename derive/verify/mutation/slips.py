@@ -47,7 +47,10 @@ _ELEMENTWISE = {"sqrt", "rsqrt", "exp", "log", "sin", "cos", "tan", "tanh", "sig
 _COMMUTATIVE = {"maximum", "minimum", "_maximum", "_minimum"}
 _ALLOCATING = {"empty", "zeros", "full", "new_zeros", "new_full"}
 _HUGE = "1e30"
-_UNREAD = "what is loaded outside the row reaches no result: NaN does not either"
+_OUTSIDE = "what is loaded outside the row reaches no result: NaN does not either"
+UNREAD = "what it changes reaches no result: 1e30 times as much does not either"
+SAME = "it is the same number: 1e30 times the difference changes nothing"
+_UNASKED = "nobody asks whether that needs a gradient"
 _ZERO = "what is masked is zero as it is: 1e30 times as much changes nothing"
 _SIGNLESS = "the sign reaches no result: absolute values give the same"
 _SHAPELESS = "it is read by address: without any shape results are the same"
@@ -64,7 +67,17 @@ class Here:
     is_metadata: bool = False
     is_bound_of_slice: bool = False
     is_fill: bool = False  # what a masked load gives outside of its mask
-    absolute: str = "abs"
+    is_kernel: bool = False
+    choice: ast.AST | None = None  # the comparison or the sign that it is part of
+
+    @property
+    def absolute(self) -> str:
+        return "tl.abs" if self.is_kernel else "abs"
+
+    @property
+    def numbers(self) -> str:
+        """What gives the numbers of a tensor: in a kernel, the interpreter's."""
+        return ".handle.data" if self.is_kernel else ""
 
     def below(self, node: ast.AST, child: ast.AST) -> Here:
         """What is known of a child of the node."""
@@ -77,7 +90,13 @@ class Here:
             is_metadata=isinstance(node, ast.Attribute) and node.attr in METADATA,
             is_bound_of_slice=isinstance(node, ast.Slice) and child is node.upper,
             is_fill=call is not None and any(child is k.value for k in call.keywords),
+            choice=self.chosen(node),
         )
+
+    def chosen(self, node: ast.AST) -> ast.AST | None:
+        """The outermost comparison, or sign, that the node is or is part of."""
+        chooses = isinstance(node, ast.Compare) or (isinstance(node, ast.Call) and _is_sign(node))
+        return self.choice or (node if chooses else None)
 
 
 @dataclass(frozen=True)
@@ -93,6 +112,7 @@ class Slip:
     exchanged: tuple[ast.expr, ast.expr] | None = None
     probe: str = ""
     reason: str = ""
+    negates: bool = False  # is the node's value given the other sign?
 
 
 Slipping = Callable[[ast.AST, Here], Iterator[Slip]]
@@ -108,7 +128,8 @@ def arithmetic(node: ast.AST, here: Here) -> Iterator[Slip]:
     if isinstance(node.op, ast.Sub | ast.Div | ast.Pow | ast.MatMult):
         swapped = _text(ast.BinOp(node.right, node.op, node.left))
         probe = f"{here.absolute}({ast.unparse(node)})" if isinstance(node.op, ast.Sub) else ""
-        yield Slip("exchanged operands", swapped, probe=probe, reason=_SIGNLESS)
+        negates = isinstance(node.op, ast.Sub)
+        yield Slip("exchanged operands", swapped, probe=probe, reason=_SIGNLESS, negates=negates)
     if not here.is_address:
         yield Slip("dropped operand", _text(node.left))
         yield Slip("dropped operand", _text(node.right))
@@ -125,20 +146,30 @@ def signs(node: ast.AST, here: Here) -> Iterator[Slip]:
             target, value = ast.unparse(node.targets[0]), node.value
             negative = f"{target} = {ast.unparse(ast.UnaryOp(ast.USub(), value))}"
             absolute = f"{target} = {here.absolute}({ast.unparse(value)})"
-            yield Slip("sign", negative, probe=absolute, reason=_SIGNLESS)
+            yield Slip("sign", negative, probe=absolute, reason=_SIGNLESS, negates=True)
 
 
 def constants(node: ast.AST, here: Here) -> Iterator[Slip]:
-    """One more: 1.5 for 0.5, 3 for 2, axis 1 for 0; for an axis and for a slice, one less too."""
+    """One more: 1.5 for 0.5, 3 for 2, axis 1 for 0; an axis less; the first of several less."""
     is_number = isinstance(node, ast.Constant) and type(node.value) in (int, float)
+    is_number = is_number and not here.is_bound_of_slice
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and is_number:
-        wrong = repr(node.value - 1 if here.is_bound_of_slice else node.value + 1)
+        wrong = repr(node.value + 1)
         probe = 'float("nan")' if here.is_fill else ""
-        yield Slip("constant", wrong, probe=probe, reason=_UNREAD)
+        yield Slip("constant", wrong, probe=probe, reason=_OUTSIDE)
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
+        yield from _fewer(node.value, node.slice.upper)
     if isinstance(node, ast.Call) and called(node) in ("sum", "mean") and node.args:
         axis = node.args[-1]
         if isinstance(axis, ast.Constant) and isinstance(axis.value, int) and axis.value > 0:
             yield Slip("axis", _with(node, args=[*node.args[:-1], ast.Constant(axis.value - 1)]))
+
+
+def _fewer(several: ast.expr, upper: ast.expr | None) -> Iterator[Slip]:
+    """The last one left out, or in its place what raises if it is asked whether it holds."""
+    if isinstance(upper, ast.Constant) and isinstance(upper.value, int):
+        fewer = f"{ast.unparse(several)}[:{upper.value - 1}]"
+        yield Slip("constant", fewer, probe=f"(*{fewer}, torch.ones(2))", reason=_UNASKED)
 
 
 def calls(node: ast.AST, _here: Here) -> Iterator[Slip]:
@@ -187,7 +218,8 @@ def conditions(node: ast.AST, _here: Here) -> Iterator[Slip]:
     if isinstance(node, ast.Compare) and len(node.ops) == 1:
         other = _COMPARISONS.get(type(node.ops[0]))
         if other is not None:
-            yield Slip("comparison", _text(ast.Compare(node.left, [other()], node.comparators)))
+            wrong = _text(ast.Compare(node.left, [other()], node.comparators))
+            yield Slip("comparison", wrong)
     if isinstance(node, ast.BoolOp):
         other_op = ast.And() if isinstance(node.op, ast.Or) else ast.Or()
         yield Slip("condition", _text(ast.BoolOp(other_op, node.values)))
@@ -225,6 +257,21 @@ SLIPS: tuple[Slipping, ...] = (
     accumulations,
     names,
 )
+
+
+def magnified(right: str, wrong: str) -> str:
+    """What is wrong, off by 1e30 times as much; what is the same number stays so."""
+    return f"(({wrong}) + {_HUGE} * (({wrong}) - ({right})))"
+
+
+def met(right: str, wrong: str, numbers: str) -> str:
+    """What raises where the two choose differently."""
+    differ = f"(({wrong}) != ({right})){numbers}"
+    return f"[{wrong}][(lambda c: int(getattr(c, 'any', lambda: c)()))({differ})]"
+
+
+def _is_sign(node: ast.Call) -> bool:
+    return called(node) in ("sign", "_sign")
 
 
 def _text(node: ast.expr) -> str:
