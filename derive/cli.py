@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 import click
 
 from derive import __version__, report
-from derive.errors import DeriveError, reason
+from derive.console import GOOD, WRONG, exit_code, progress, put, say, warn
 from derive.options import Choice, Group, common_options, set_style
 from derive.options import settings as _settings
 
 FORMS = ("chain", "closed", "factored")
 MOST_BYTES = 1 << 23  # of a paper
-GOOD, WRONG, USAGE, BUG, INTERRUPTED = 0, 1, 2, 3, 130
-
-T = TypeVar("T")
 
 
 @click.group(
@@ -120,6 +115,30 @@ def latex(op: str, part: str, standalone: bool, form: str, file: IO[str]) -> Non
 
 
 @cli.command()
+@_ops
+@click.option("--all", "everything", is_flag=True, help="The whole catalogue.")
+@click.option(
+    "-o", "folder", metavar="DIR", default="pages", show_default=True, help="Where they go.",
+)  # fmt: skip
+def page(ops: Sequence[str], everything: bool, folder: str) -> None:
+    """Write a web page of each derivation: one file, readable anywhere, that needs nothing else.
+
+    Beside several pages stands an index.html with a search box.
+
+    \b
+    derive page layer_norm             # pages/layer_norm.html
+    derive page my_op.op softmax -o site
+    """
+    from derive.commands import write_pages
+
+    changed = write_pages(ops, folder, everything=everything, progress=progress("printing"))
+    for path in changed:
+        say(f"wrote {path.as_posix()}")
+    if not changed:
+        say("up to date")
+
+
+@cli.command()
 @_op
 @click.argument("equation", metavar="'LHS = RHS'", required=False)
 @click.option("--latex", "as_latex", is_flag=True, help="Print the proof as LaTeX.")
@@ -160,11 +179,11 @@ def generate(ops: Sequence[str], out: str | None, backends: Sequence[str]) -> No
     from derive.project import request
 
     asked = request(ops, out, backends)
-    done = write_all(asked, _progress("deriving"))
+    done = write_all(asked, progress("deriving"))
     for line in report.written(done, asked.out):
-        _say(line)
+        say(line)
     for path in done.kept:
-        _warn(f"{asked.out / path}: its op is gone, but it was edited by hand: it stays")
+        warn(f"{asked.out / path}: its op is gone, but it was edited by hand: it stays")
 
 
 @cli.command()
@@ -188,13 +207,13 @@ def check(
     from derive.project import request
 
     asked = request(ops, out, backends)
-    found = check_all(asked, _progress("deriving"))
+    found = check_all(asked, progress("deriving"))
     if found or style == "json":
         click.echo(report.findings(found, asked.out, style, diff))
     count = len(asked.commands)
     files = "1 file" if count == 1 else f"{count} files"
     mend = f"{len(found)} to mend; all: {remedy(found, asked.command)}"
-    _say(mend if found else f"{files} up to date")
+    say(mend if found else f"{files} up to date")
     ctx.exit(WRONG if found else GOOD)
 
 
@@ -213,13 +232,13 @@ def verify(
     """Verify the gradients of the generated code."""
     from derive.commands import mutations, verdicts
 
-    found = verdicts(ops, backends, _progress("verifying"))
+    found = verdicts(ops, backends, progress("verifying"))
     failed = any(verdict.failed for verdict in found)
     if failed or not mutate:
-        _print(report.verdicts(found, style, _settings.verbose, ctx.color))
+        put(report.verdicts(found, style, _settings.verbose, ctx.color))
         ctx.exit(WRONG if failed else GOOD)
-    mutants = mutations(ops, backends, _progress("mutating"))
-    _print(report.mutations(mutants, style, _settings.verbose, ctx.color))
+    mutants = mutations(ops, backends, progress("mutating"))
+    put(report.mutations(mutants, style, _settings.verbose, ctx.color))
     ctx.exit(WRONG if any(mutant.is_live for mutant in mutants) else GOOD)
 
 
@@ -255,7 +274,7 @@ def new(name: str, paper: str | None, outputs: Sequence[str]) -> None:
     path, notes = new_from(paper, name, Path(), outputs)
     click.echo(path)
     for note in notes:
-        _say(f"{paper}: {note}")
+        say(f"{paper}: {note}")
 
 
 @cli.command()
@@ -300,13 +319,13 @@ def bench(
     from derive.commands import benchmarks
 
     setting, path = setting_of(backends=backends, against=rivals, plot=plot, **options)
-    results, copy = benchmarks(ops, setting, _progress("measuring"))
-    _print(told(results, setting, copy, style, ctx.color))
+    results, copy = benchmarks(ops, setting, progress("measuring"))
+    put(told(results, setting, copy, style, ctx.color))
     if path is not None:
         from derive.bench.picture import draw
 
         draw(results, path, f"{setting.dtype} on {setting.device}")
-        _say(f"wrote {path}")
+        say(f"wrote {path}")
 
 
 @cli.command()
@@ -318,83 +337,6 @@ def explain(code: str) -> None:
     click.echo(report.explained(explanation(code)))
 
 
-def _print(text: str) -> None:
-    """A result, unless it is empty."""
-    if text:
-        click.echo(text)
-
-
-def _say(text: str) -> None:
-    """What is no result goes to stderr, and not at all with -q."""
-    if not _settings.quiet:
-        click.echo(report.clean(text), err=True)
-
-
-def _warn(text: str) -> None:
-    click.echo(f"{click.style('warning', fg='yellow')}: {report.clean(text)}", err=True)
-
-
-def _progress(label: str) -> Callable[[Iterable[T]], Iterable[T]]:
-    """What iterates with a progress bar, on a terminal only."""
-    hidden = _settings.quiet or _settings.no_progress or not sys.stderr.isatty()
-
-    def wrap(items: Iterable[T]) -> Iterable[T]:
-        if hidden:
-            yield from items
-            return
-        with click.progressbar(items, label=label, file=sys.stderr) as bar:
-            yield from bar
-
-    return wrap
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; nothing is raised."""
-    _settings.__init__()  # type: ignore[misc]  # a process may call main more than once
-    for stream in (sys.stdout, sys.stderr):  # Greek letters on a terminal that has none
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a text stream
-    try:
-        return cli.main(arguments, prog_name="derive", standalone_mode=False) or GOOD
-    except SystemExit:  # click's answer to a closed pipe: `derive list | head` has what it wanted
-        return GOOD
-    except (click.Abort, KeyboardInterrupt):
-        _refuse("interrupted")
-        return INTERRUPTED
-    except click.ClickException as error:
-        error.show()
-        return USAGE
-    except DeriveError as error:
-        return _refuse_input(error)
-    except OSError as error:
-        path = str(error.filename or "")
-        place = f"{report.clean(path)}: " if path else ""
-        return _refuse_input(DeriveError(place + reason(error), path))
-    except Exception as error:  # noqa: BLE001  # whatever is left is a bug
-        return _bug(error)
-
-
-def _refuse(text: str) -> None:
-    if _settings.verbose:
-        traceback.print_exc()
-    click.echo(
-        f"{click.style('error', fg='red', bold=True)}: {text}", err=True, color=_settings.color
-    )
-
-
-def _refuse_input(error: DeriveError) -> int:
-    """To a person on stderr; to a program on stdout, where it looks for results."""
-    if _settings.style == "full":
-        _refuse(str(error))
-    else:
-        click.echo(report.refusal(error, _settings.style))
-    return USAGE
-
-
-def _bug(error: Exception) -> int:
-    what = f"{type(error).__name__}: {error}"
-    about = "".join(f"{note}: " for note in getattr(error, "__notes__", ()))
-    _refuse(f"{about}a bug in derive: {what}")
-    versions = f"derive {__version__}, Python {sys.version.split()[0]}"
-    where = "" if _settings.verbose else "; -v prints where it happened"
-    click.echo(f"Please report it with the op file and this line ({versions}){where}.", err=True)
-    return BUG
+    return exit_code(lambda: cli.main(arguments, prog_name="derive", standalone_mode=False))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from derive import errors
@@ -121,6 +122,22 @@ def check_all(asked: Request, progress: Progress = iter) -> tuple[Finding, ...]:
         commands=asked.commands,
         command=asked.command,
     )
+
+
+def write_pages(
+    names: Sequence[str], folder: str, *, everything: bool = False, progress: Progress = iter
+) -> list[Path]:
+    """The pages of the ops named, of the project's, or of the whole catalogue; those changed."""
+    from derive.page.write import pages, write
+
+    if everything and names:
+        raise DeriveError("name ops, or say --all")
+    found = targets(catalogue() if everything else names)
+    texts = pages([target.op for target in found], progress)
+    try:
+        return write(texts, Path(folder))
+    except OSError as error:
+        raise DeriveError(f"cannot write into {folder}: {errors.reason(error)}") from error
 
 
 def verdicts(

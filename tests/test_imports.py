@@ -42,7 +42,10 @@ def test_import_derive_imports_nothing() -> None:
 needs_engine = pytest.mark.skipif(
     not (find_spec("derive.emit.backends") and find_spec("derive.prove")), reason="no engine yet"
 )
-COMMANDS = ["list", "show layer_norm", "latex layer_norm", "generate layer_norm --out OUT"]
+COMMANDS = [
+    "list", "show layer_norm", "latex layer_norm", "page layer_norm -o OUT",
+    "generate layer_norm --out OUT",
+]  # fmt: skip
 
 
 @needs_engine

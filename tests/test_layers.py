@@ -26,10 +26,11 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("emit",),
     ("prove",),
     ("theorems",),
-    ("verify", "article", "listing", "paper", "costs"),
+    ("verify", "article", "listing", "page", "paper", "costs"),
     ("report", "scaffold", "project"),
     ("bench",),
     ("commands", "options"),
+    ("console",),
     ("cli",),
     ("__main__",),
 )

@@ -67,14 +67,14 @@ class DTensorModule(TorchModule):
             io=io.build(Extras(), second=False, tangent=False),
             forward=self.forward(),
             backward=self.backward(),
-            axes=[a.text for a in self._axes()],
+            axes=[a.text for a in self.axes()],
             public=self._public(),
             named=", ".join(f'"{n}": {n}' for n in io.inputs),
             outputs=io.outputs,
             inputs=len(io.inputs),
             numbers=len(io.scalars) + len(io.extents),
             saved=saved,
-            summary=list(self._summary()),
+            summary=list(self.summary()),
             opname=op.name,
         )
 
@@ -88,7 +88,7 @@ class DTensorModule(TorchModule):
 
     # -- rules ------------------------------------------------------------------------------------
 
-    def _axes(self) -> Iterator[Axes]:
+    def axes(self) -> Iterator[Axes]:
         """Of the inputs, the outputs, and the gradients of the inputs."""
         op, partial = self.program.op, self.made.partial
         for component in (*op.inputs, *op.outputs):
@@ -112,7 +112,7 @@ class DTensorModule(TorchModule):
             return ""
         return next(i.name for i in self.program.op.letters if i.size == size)
 
-    def _summary(self) -> Iterator[str]:
+    def summary(self) -> Iterator[str]:
         """For each letter what is exchanged along it, pass by pass."""
         for size in self.made.sizes:
             counts = [

@@ -22,7 +22,7 @@ from derive.notation.op import Op
 VARIABLE = "DERIVE_CACHE"  # a folder, or `off`
 _PACKAGE = Path(__file__).parent.parent
 _MATTERS = ("*.py", "*.lark")
-_LIBRARIES = ("sympy", "opt_einsum", "jinja2", "lark")
+_LIBRARIES = ("sympy", "opt_einsum", "jinja2", "lark", "math-core", "pygments")
 _KEPT = 30 * 24 * 3600.0  # seconds for which the entries of another engine stay
 
 

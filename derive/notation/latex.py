@@ -31,7 +31,7 @@ from derive.notation.written import (
 _LOWER = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau"
 _OTHERS = "upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
 GREEK = frozenset(f"{_LOWER} {_OTHERS}".split())
-_ALIASES = {"eps": "epsilon"}
+ALIASES = {"eps": "epsilon"}
 _HALF = Rational(1, 2)
 LOSSES = ("l", "L", "J")  # what a loss is called; an op may have a tensor of that name
 
@@ -39,11 +39,16 @@ LOSSES = ("l", "L", "J")  # what a loss is called; an op may have a tensor of th
 _loss = ContextVar("loss", default=LOSSES[0])
 
 
+def loss_letter(op: Op) -> str:
+    """What the loss is called beside an op; empty if all letters are taken."""
+    taken = {*op.tensors, *op.sizes}
+    return next((n for n in LOSSES if n not in taken), "")
+
+
 @contextmanager
 def loss_beside(op: Op) -> Iterator[None]:
     """Inside, the loss is printed as a letter that no tensor and no size of the op has."""
-    taken = {*op.tensors, *op.sizes}
-    before = _loss.set(next((n for n in LOSSES if n not in taken), r"\mathcal{L}"))
+    before = _loss.set(loss_letter(op) or r"\mathcal{L}")
     try:
         yield
     finally:
@@ -77,7 +82,7 @@ def name_latex(name: str) -> str:
         shown = rf"\{accent}{{{name_latex(inner)}}}"
         return f"{shown}_{{\\mathrm{{{number}}}}}" if number else shown
     stem, _, below = name.partition("_")
-    stem = _ALIASES.get(stem, stem)
+    stem = ALIASES.get(stem, stem)
     shown = f"\\{stem}" if stem in GREEK else stem if len(stem) == 1 else f"\\mathrm{{{stem}}}"
     if not below:
         return shown

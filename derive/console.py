@@ -1,0 +1,100 @@
+"""What a command says, and how it ends: results on stdout, all else on stderr, an exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import click
+
+from derive import __version__, report
+from derive.errors import DeriveError, reason
+from derive.options import settings
+
+GOOD, WRONG, USAGE, BUG, INTERRUPTED = 0, 1, 2, 3, 130
+
+T = TypeVar("T")
+
+
+def put(text: str) -> None:
+    """A result, unless it is empty."""
+    if text:
+        click.echo(text)
+
+
+def say(text: str) -> None:
+    """What is no result goes to stderr, and not at all with -q."""
+    if not settings.quiet:
+        click.echo(report.clean(text), err=True)
+
+
+def warn(text: str) -> None:
+    click.echo(f"{click.style('warning', fg='yellow')}: {report.clean(text)}", err=True)
+
+
+def progress(label: str) -> Callable[[Iterable[T]], Iterable[T]]:
+    """What iterates with a progress bar, on a terminal only."""
+    hidden = settings.quiet or settings.no_progress or not sys.stderr.isatty()
+
+    def wrap(items: Iterable[T]) -> Iterable[T]:
+        if hidden:
+            yield from items
+            return
+        with click.progressbar(items, label=label, file=sys.stderr) as bar:
+            yield from bar
+
+    return wrap
+
+
+def exit_code(run: Callable[[], int | None]) -> int:
+    """Of what a command does; nothing is raised."""
+    settings.__init__()  # type: ignore[misc]  # a process may run more than one
+    for stream in (sys.stdout, sys.stderr):  # Greek letters on a terminal that has none
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a text stream
+    try:
+        return run() or GOOD
+    except SystemExit:  # click's answer to a closed pipe: `derive list | head` has what it wanted
+        return GOOD
+    except (click.Abort, KeyboardInterrupt):
+        _refuse("interrupted")
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except DeriveError as error:
+        return _refuse_input(error)
+    except OSError as error:
+        path = str(error.filename or "")
+        place = f"{report.clean(path)}: " if path else ""
+        return _refuse_input(DeriveError(place + reason(error), path))
+    except Exception as error:  # noqa: BLE001  # whatever is left is a bug
+        return _bug(error)
+
+
+def _refuse(text: str) -> None:
+    if settings.verbose:
+        traceback.print_exc()
+    click.echo(
+        f"{click.style('error', fg='red', bold=True)}: {text}", err=True, color=settings.color
+    )
+
+
+def _refuse_input(error: DeriveError) -> int:
+    """To a person on stderr; to a program on stdout, where it looks for results."""
+    if settings.style == "full":
+        _refuse(str(error))
+    else:
+        click.echo(report.refusal(error, settings.style))
+    return USAGE
+
+
+def _bug(error: Exception) -> int:
+    what = f"{type(error).__name__}: {error}"
+    about = "".join(f"{note}: " for note in getattr(error, "__notes__", ()))
+    _refuse(f"{about}a bug in derive: {what}")
+    versions = f"derive {__version__}, Python {sys.version.split()[0]}"
+    where = "" if settings.verbose else "; -v prints where it happened"
+    click.echo(f"Please report it with the op file and this line ({versions}){where}.", err=True)
+    return BUG

@@ -1,0 +1,207 @@
+"""One gradient followed through with numbers: small tensors, every step, one component worked out.
+
+The numbers are those of the recorded chain of gradients, computed by the evaluator that proofs and
+refutations use, in fifteen digits and more; at the end they are held against differences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import Any
+
+import mpmath
+from sympy import Add, Expr
+
+from derive.derivation import Derivation
+from derive.forms import form
+from derive.notation.evaluate import Evaluator
+from derive.notation.latex import component_latex
+from derive.notation.nodes import Component, Index, Tensor
+from derive.notation.op import Equation, gradient
+from derive.notation.point import Sample
+from derive.notation.solution import Solution
+from derive.page.worked import Worked, Working, decimal, given
+
+_LENGTHS = (2, 3)  # of the indices, in turn
+_DIGITS = 30
+_STEP = mpmath.mpf(10) ** -9
+_MOST_SHOWN = 36  # numbers of one tensor
+_MOST_WORKED = 400  # characters of LaTeX
+_COMPARED = 10  # digits
+_SEED = 3
+
+
+@dataclass(frozen=True)
+class Line:
+    """A tensor with its values: `worked` is one component with the numbers put in."""
+
+    component: Component
+    equation: Equation | None  # none for what is given
+    values: str  # LaTeX
+    worked: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """What is given, what is computed forward, what back; one component against differences."""
+
+    wrt: str
+    sizes: tuple[tuple[str, int], ...]
+    given: tuple[Line, ...]
+    forward: tuple[Line, ...]
+    back: tuple[Line, ...]
+    component: str  # LaTeX of the one that is compared
+    derived: str
+    differences: str
+
+
+def example(derivation: Derivation) -> Example | None:
+    """The longest way back, at the first point where everything has a value; none if none has."""
+    names = [c.tensor.name for c in derivation.op.differentiable]
+    if not names:
+        return None
+    wrt = max(names, key=lambda n: len(form(derivation, n, "chain").equations))
+    with mpmath.workdps(_DIGITS):
+        for positive in (False, True):
+            try:
+                return _Follower(derivation, wrt, positive).run()
+            except (ArithmeticError, ValueError, TypeError, LookupError):
+                continue
+    return None
+
+
+class _InOrder(Evaluator):
+    """An evaluator that adds what is positive first, as sums are written."""
+
+    def _applied(self, expr: Expr, args: list[Any]) -> Any:
+        if isinstance(expr, Add):
+            args.sort(key=lambda a: a.latex.startswith("-"))
+        return super()._applied(expr, args)
+
+
+class _Follower:
+    def __init__(self, derivation: Derivation, wrt: str, positive: bool) -> None:
+        self.op, self.wrt, self.positive = derivation.op, wrt, positive
+        self.chain = {e.target.tensor: e for e in form(derivation, wrt, "chain").equations}
+        self.sample = self._drawn()
+        self.sizes = self.sample.sizes
+        self.values: dict[tuple[Tensor, tuple[int, ...]], Any] = {}
+        self.numbers = Evaluator(self.sizes, self.sample.scalars, self._number)
+        scalars = {s: given(v) for s, v in self.sample.scalars.items()}
+        self.working = _InOrder(self.sizes, scalars, self._known, Working())
+
+    def _drawn(self) -> Sample:
+        return Sample(self.op, _LENGTHS, _SEED, self.positive)
+
+    def run(self) -> Example:
+        op = self.op
+        start = (*op.inputs, *(gradient(c) for c in op.outputs if self._matters(gradient(c))))
+        derived, differences = self._compared()
+        last = [*self.chain.values()][-1].target
+        return Example(
+            self.wrt,
+            tuple((s.name, n) for s, n in self.sizes.items()),
+            tuple(self._line(c, None) for c in start),
+            tuple(self._line(e.target, e) for e in op.equations),
+            tuple(self._line(e.target, e) for e in self.chain.values()),
+            self._shown_place(last),
+            decimal(derived, _COMPARED),
+            decimal(differences, _COMPARED),
+        )
+
+    def _matters(self, cotangent: Component) -> bool:
+        used = {c.tensor for e in self.chain.values() for c in e.expr.atoms(Component)}
+        return cotangent.tensor in used
+
+    # -- numbers ----------------------------------------------------------------------------------
+
+    def _number(self, component: Component, place: tuple[int, ...]) -> Any:
+        key = (component.tensor, place)
+        if key not in self.values:
+            equation = self.chain.get(component.tensor)
+            if equation is None:
+                self.values[key] = _real(self.sample.evaluator.lookup(component, place))
+            else:
+                at = dict(zip(equation.target.indices, place, strict=True))
+                self.values[key] = _real(self.numbers.value(equation.expr, at))
+        return self.values[key]
+
+    def _known(self, component: Component, place: tuple[int, ...]) -> Worked:
+        return given(self._number(component, place))
+
+    def _compared(self) -> tuple[Any, Any]:
+        """The first component of the gradient, and what Σ dy y changes by for a small step."""
+        last = [*self.chain.values()][-1].target
+        declared = self.op.tensors[self.wrt]
+        place = (0,) * len(declared.indices)
+        sides = []
+        for step in (_STEP, -_STEP):
+            moved = self._drawn()
+            moved.known[declared.tensor, place] += step
+            sides.append(self._loss(moved))
+        return self._number(last, place), _real((sides[0] - sides[1]) / (2 * _STEP))
+
+    def _loss(self, sample: Sample) -> Any:
+        lookup = sample.evaluator.lookup
+        return mpmath.fsum(
+            lookup(gradient(y), place) * lookup(y, place)
+            for y in self.op.outputs
+            for place in self._places(y)
+        )
+
+    def _places(self, component: Component) -> Iterator[tuple[int, ...]]:
+        return product(*(range(self.sizes[i.size]) for i in component.indices))
+
+    # -- what is shown ----------------------------------------------------------------------------
+
+    def _line(self, component: Component, equation: Equation | None) -> Line:
+        worked = self._worked(equation) if equation is not None else ""
+        return Line(component, equation, self._matrix(component), worked)
+
+    def _worked(self, equation: Equation) -> str:
+        """The first component with the numbers put in; empty if that would be too long."""
+        if isinstance(equation.expr, Solution):
+            return ""
+        place = dict.fromkeys(equation.target.indices, 0)
+        found = self.working.value(equation.expr, place).latex
+        value = self._number(equation.target, (0,) * len(equation.target.indices))
+        if len(found) > _MOST_WORKED or found == decimal(value):
+            return ""
+        return f"{self._shown_place(equation.target)} = {found} = {decimal(value)}"
+
+    def _shown_place(self, component: Component) -> str:
+        """`x_{0 0}`: a component with places for its letters."""
+        zeros = [Index("0", i.size, i.rank) for i in component.indices]
+        return component_latex(Component(component.tensor, *zeros))
+
+    def _matrix(self, component: Component) -> str:
+        """A number, a row, a matrix, or matrices side by side; empty if there are too many."""
+        lengths = [self.sizes[i.size] for i in component.indices]
+        numbers = [decimal(self._number(component, place)) for place in self._places(component)]
+        if prod(lengths) > _MOST_SHOWN:
+            return ""
+        if not lengths:
+            return numbers[0]
+        return _nested(numbers, lengths)
+
+
+def _nested(numbers: Sequence[str], lengths: Sequence[int]) -> str:
+    if len(lengths) <= 2:
+        width = lengths[-1]
+        rows = [numbers[k : k + width] for k in range(0, len(numbers), width)]
+        body = r" \\ ".join(" & ".join(row) for row in rows)
+        return rf"\begin{{pmatrix}} {body} \end{{pmatrix}}"
+    size = prod(lengths[1:])
+    parts = (numbers[k : k + size] for k in range(0, len(numbers), size))
+    inside = r",\; ".join(_nested(part, lengths[1:]) for part in parts)
+    return rf"\left[{inside}\right]"
+
+
+def _real(value: Any) -> Any:
+    """A real number that is finite, or an error."""
+    if isinstance(value, mpmath.mpc) or not mpmath.isfinite(value):
+        raise ValueError("no real number")
+    return value

@@ -1,0 +1,237 @@
+"""What a page shows, in its order, as strings: the template places them and decides nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from derive.derivation import Derivation
+from derive.emit.document import Display, Row, chapters, display, equation_row, law_latex
+from derive.emit.narrative import lemma, narrative
+from derive.forms import FORMS, Form, form, polynomial_text
+from derive.notation.latex import component_latex, name_latex, to_latex
+from derive.notation.nodes import free_indices
+from derive.notation.op import Equation
+from derive.notation.text import component_text
+from derive.page.example import Example, Line, example
+from derive.page.mathml import count_latex, math, prose
+from derive.rewrite import Step
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A line of a chain: the law that gave it stands beside it."""
+
+    left: Markup
+    right: Markup
+    law: Markup
+    anchor: str  # of the law's statement
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A sentence, what it comes to, and the chain between."""
+
+    id: str
+    kind: str
+    sentence: Markup
+    result: Markup
+    rows: tuple[Shown, ...]
+    steps: str
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """How the gradient of one tensor comes about."""
+
+    id: str
+    name: Markup
+    result: Markup
+    passages: tuple[Passage, ...]
+
+
+@dataclass(frozen=True)
+class Law:
+    """A law that some step uses, by name and in a formula."""
+
+    id: str
+    name: Markup
+    statement: Markup
+
+
+@dataclass(frozen=True)
+class Way:
+    """A gradient in one form."""
+
+    name: str
+    explained: str
+    rows: tuple[Markup, ...]
+    cost: Markup
+
+
+@dataclass(frozen=True)
+class Theorem:
+    """An equation, where it comes from, its proof."""
+
+    equation: Markup
+    reason: str
+    is_code: bool  # the reason is told in the op language
+    proof: Passage
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A tensor of the example: its equation, its values, one component worked out."""
+
+    equation: Markup
+    values: Markup
+    worked: Markup
+    anchor: str
+
+
+_EXPLAINED = {
+    "closed": "everything put in",
+    "factored": "what recurs has a name, what all terms share stands in front",
+    "chain": "as it is computed, one equation for each gradient on the way",
+}
+NOTHING = Markup()
+
+
+def slug(text: str) -> str:
+    """Text as part of an id."""
+    return re.sub(r"\W+", "-", text).strip("-")
+
+
+def equation(derivation: Derivation, one: Equation) -> tuple[Markup, Markup]:
+    """The two sides."""
+    row = equation_row(derivation.op, one)
+    return math(row.left), math(f"= {row.right}")
+
+
+def whole(derivation: Derivation, one: Equation) -> Markup:
+    """An equation in one piece."""
+    row = equation_row(derivation.op, one)
+    return math(f"{row.left} = {row.right}")
+
+
+def gradients(derivation: Derivation) -> Iterator[Gradient]:
+    """In the order of the derivation."""
+    plain, definitions = narrative(derivation), definitions_of(derivation)
+    for section, chapter in zip(plain, chapters(derivation, marked=True), strict=True):
+        id_ = f"gradient-{chapter.name}"
+        displays = enumerate(chapter.displays, 1)
+        passages = tuple(_passage(f"{id_}-{k}", d, definitions) for k, d in displays)
+        left = to_latex(section.passages[-1].subject, section.component.indices, ())
+        right = to_latex(section.result.expr, section.passages[-1].free, derivation.op.letters)
+        result = math(f"{left} = {right}")
+        yield Gradient(id_, math(name_latex(chapter.name), block=False), result, passages)
+
+
+def _passage(id_: str, shown: Display, definitions: Mapping[str, str]) -> Passage:
+    rows = tuple(_row(row, definitions) for row in shown.rows)
+    first, last = shown.rows[0], shown.rows[-1]
+    result = math(f"{first.left} = {_unmarked(last.right)}")
+    count = len(rows) - 1
+    steps = "" if count < 1 else "1 step" if count == 1 else f"{count} steps"
+    return Passage(id_, slug(shown.kind), prose(shown.sentence.rstrip(":")), result, rows, steps)
+
+
+def _row(row: Row, definitions: Mapping[str, str]) -> Shown:
+    left = math(row.left) if row.left else NOTHING
+    anchor = definitions.get(row.law, f"law-{slug(row.law)}")
+    return Shown(left, math(f"= {row.right}"), prose(row.law), anchor)
+
+
+def definitions_of(derivation: Derivation) -> dict[str, str]:
+    """Where the equations stand that steps refer to."""
+    names = [e.name for e in derivation.op.equations]
+    return {law_latex(f"definition of {n}"): f"eq-{n}" for n in names}
+
+
+def _unmarked(latex: str) -> str:
+    return latex.replace(r"\textcolor{red}", "")
+
+
+def laws(derivation: Derivation) -> Iterator[Law]:
+    """Those that the steps use and that have a statement, in their order."""
+    found: dict[str, str] = {}
+    for step in _every(derivation.steps):
+        found.setdefault(step.law, step.statement)
+    for name, statement in found.items():
+        if statement and not name.startswith("definition of "):
+            yield Law(f"law-{slug(law_latex(name))}", prose(law_latex(name)), math(statement))
+
+
+def _every(steps: Iterable[Step]) -> Iterator[Step]:
+    for step in steps:
+        yield step
+        yield from _every(step.proof)
+
+
+def ways(derivation: Derivation, name: str) -> Iterator[Way]:
+    """The forms of one gradient, those that come to the same once."""
+    seen: list[Form] = []
+    for kind in ("closed", "factored", "chain"):
+        made = form(derivation, name, kind)
+        if any(made.equations == other.equations for other in seen):
+            continue
+        seen.append(made)
+        rows = tuple(whole(derivation, e) for e in made.equations)
+        cost = math(count_latex(polynomial_text(made.operations)), block=False)
+        yield Way(kind, _EXPLAINED[kind], rows, cost)
+    assert set(_EXPLAINED) == set(FORMS)
+
+
+def theorems(derivation: Derivation) -> Iterator[Theorem]:
+    """The identities with their proofs."""
+    op = derivation.op
+    for k, identity in enumerate(derivation.identities, 1):
+        free = tuple(free_indices(identity.left))
+        sides = (to_latex(side, free, op.letters) for side in (identity.left, identity.right))
+        used = dict.fromkeys(s.law for s in identity.steps if s.law.startswith("definition"))
+        reason = identity.reason or f"by {', '.join(used)}".replace(", definition of", ",")
+        shown = display(op, lemma(identity.steps), marked=True)
+        proof = _passage(f"theorem-{k}", shown, definitions_of(derivation))
+        yield Theorem(math(" = ".join(sides)), reason, bool(identity.reason), proof)
+
+
+def numbers(derivation: Derivation) -> tuple[Example, Mapping[str, tuple[Numbers, ...]]] | None:
+    """The example, its lines printed."""
+    found = example(derivation)
+    if found is None:
+        return None
+    parts = {"given": found.given, "forward": found.forward, "back": found.back}
+    return found, {k: tuple(_numbers(derivation, n) for n in v) for k, v in parts.items()}
+
+
+def compared(found: Example) -> tuple[Markup, Markup]:
+    """One component as derived, and by differences."""
+    return math(f"{found.component} = {found.derived}"), math(found.differences)
+
+
+def _numbers(derivation: Derivation, line: Line) -> Numbers:
+    name = line.component.tensor.name
+    if line.equation is None:
+        shown, anchor = math(component_latex(line.component)), ""
+    else:
+        shown = whole(derivation, line.equation)
+        anchor = anchor_of(derivation, name)
+    values = math(f"{component_latex(line.component)} = {line.values}") if line.values else NOTHING
+    return Numbers(shown, values, math(line.worked) if line.worked else NOTHING, anchor)
+
+
+def anchor_of(derivation: Derivation, name: str) -> str:
+    """Where a page tells how a tensor, or a gradient `dt`, is computed; empty if nowhere."""
+    if name in {e.name for e in derivation.op.equations}:
+        return f"eq-{name}"
+    known = (n for n in derivation.stage if name in (f"d{n}", f"d{n}_total"))
+    return next((f"gradient-{n}" for n in known), "")
+
+
+def tensors(derivation: Derivation) -> Iterator[tuple[str, str, Markup]]:
+    """Id, text and equation of what the op computes."""
+    for one in derivation.op.equations:
+        yield f"eq-{one.name}", component_text(one.target), whole(derivation, one)
