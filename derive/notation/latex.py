@@ -33,6 +33,7 @@ _OTHERS = "upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilo
 GREEK = frozenset(f"{_LOWER} {_OTHERS}".split())
 ALIASES = {"eps": "epsilon"}
 _HALF = Rational(1, 2)
+_MANY_ZEROS = 6  # at the end of a number
 LOSSES = ("l", "L", "J")  # what a loss is called; an op may have a tensor of that name
 
 
@@ -165,8 +166,8 @@ def _product(term: Product) -> str:
         f for f in term.above if isinstance(f.base, (Sum, Operator)) and f.exponent == S.One
     ]
     others = [f for f in term.above if f not in leading + brackets + deltas]
-    below = ([str(number.q)] if number.q != 1 else []) + [_factor(f) for f in term.below]
-    above = [str(number.p)] if number.p != 1 else []
+    below = ([_whole(number.q)] if number.q != 1 else []) + [_factor(f) for f in term.below]
+    above = [_whole(number.p)] if number.p != 1 else []
     in_front = not leading and all(isinstance(f.base, Size) for f in term.below)
     inline = others if in_front else []
     above += [_factor(f) for f in others if f not in inline]
@@ -179,6 +180,16 @@ def _product(term: Product) -> str:
         parts += above
     parts += [_factor(f) for f in [*inline, *brackets, *deltas]]
     return " ".join(parts) or "1"
+
+
+def _whole(number: int) -> str:
+    """A whole number; one that ends in many zeros, with a power of ten."""
+    digits = str(number)
+    zeros = len(digits) - len(digits.rstrip("0"))
+    if zeros < _MANY_ZEROS:
+        return digits
+    times = "" if digits[:-zeros] == "1" else rf"{digits[:-zeros]} \cdot "
+    return f"{times}10^{{{zeros}}}"
 
 
 def _is_gradient(factor: Factor) -> bool:

@@ -12,9 +12,10 @@ from derive.emit.backends import BACKENDS
 from derive.emit.document import equation_row
 from derive.emit.files import path_of, source
 from derive.errors import DeriveError
-from derive.notation.op import Equation, declared_as, is_gradient
+from derive.notation.op import Equation
 from derive.page.listing import Chunk, Segment, listing
 from derive.page.mathml import math
+from derive.page.view import anchor_of
 from derive.plan.program import Program
 from derive.plan.statement import Statement
 
@@ -93,11 +94,7 @@ class _Beside:
         return ""
 
     def _own(self, statement: Statement) -> str:
-        target = statement.target
-        name = declared_as(self.op, target).tensor.name
-        if is_gradient(target):
-            return f"gradient-{name}" if name in self.derivation.stage else ""
-        return f"eq-{name}" if name in {e.name for e in self.op.equations} else ""
+        return anchor_of(self.derivation, statement.target.tensor.name)
 
     def parts(self, backend: str, text: str) -> Iterator[Part]:
         seen: set[str] = set()

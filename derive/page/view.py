@@ -10,12 +10,13 @@ from markupsafe import Markup
 
 from derive.derivation import Derivation
 from derive.emit.document import Display, Row, chapters, display, equation_row, law_latex
-from derive.emit.narrative import lemma, narrative
+from derive.emit.narrative import lemma
 from derive.forms import FORMS, Form, form, polynomial_text
 from derive.notation.latex import component_latex, name_latex, to_latex
 from derive.notation.nodes import free_indices
 from derive.notation.op import Equation
 from derive.notation.text import component_text
+from derive.notation.unicode import name_unicode
 from derive.page.example import Example, Line, example
 from derive.page.mathml import count_latex, math, prose
 from derive.rewrite import Step
@@ -48,6 +49,7 @@ class Gradient:
     """How the gradient of one tensor comes about."""
 
     id: str
+    letters: tuple[str, str]  # the name, and what stands below it
     name: Markup
     result: Markup
     passages: tuple[Passage, ...]
@@ -119,15 +121,13 @@ def whole(derivation: Derivation, one: Equation) -> Markup:
 
 def gradients(derivation: Derivation) -> Iterator[Gradient]:
     """In the order of the derivation."""
-    plain, definitions = narrative(derivation), definitions_of(derivation)
-    for section, chapter in zip(plain, chapters(derivation, marked=True), strict=True):
+    definitions = definitions_of(derivation)
+    for chapter in chapters(derivation, marked=True):
         id_ = f"gradient-{chapter.name}"
         displays = enumerate(chapter.displays, 1)
         passages = tuple(_passage(f"{id_}-{k}", d, definitions) for k, d in displays)
-        left = to_latex(section.passages[-1].subject, section.component.indices, ())
-        right = to_latex(section.result.expr, section.passages[-1].free, derivation.op.letters)
-        result = math(f"{left} = {right}")
-        yield Gradient(id_, math(name_latex(chapter.name), block=False), result, passages)
+        name = math(name_latex(chapter.name), block=False)
+        yield Gradient(id_, name_unicode(chapter.name), name, passages[-1].result, passages)
 
 
 def _passage(id_: str, shown: Display, definitions: Mapping[str, str]) -> Passage:
