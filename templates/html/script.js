@@ -21,7 +21,7 @@
   addEventListener("hashchange", unfold);
   addEventListener("resize", reach);
   document.addEventListener("toggle", reach, true);
-  addEventListener("beforeprint", () => all("details").forEach((d) => { d.open = true; }));
+  addEventListener("beforeprint", () => all("details:not(.code)").forEach((d) => { d.open = true; }));
   unfold();
   reach();
 })();
