@@ -9,7 +9,7 @@ from typing import IO, Any
 import click
 
 from derive import __version__, report
-from derive.console import GOOD, WRONG, exit_code, progress, put, say, warn
+from derive.console import GOOD, WRONG, exit_code, for_reader, progress, put, say, walk, warn
 from derive.options import Choice, Group, common_options, set_style
 from derive.options import settings as _settings
 
@@ -89,12 +89,25 @@ _form = click.option(
 @_op
 @click.option("--wrt", metavar="INPUT", help="Only the gradient of this input.")
 @click.option("--trace", is_flag=True, help="Every step, with the law it follows from.")
+@click.option("--next", "stepwise", is_flag=True, help="Step by step: a hint, Enter, the step.")
 @_form
-def show(op: str, wrt: str | None, trace: bool, form: str) -> None:
-    """Show an op's equations and gradients, what they cost, and theorems about them."""
-    from derive.commands import derivations
+def show(op: str, wrt: str | None, trace: bool, stepwise: bool, form: str) -> None:
+    """Show an op's equations and gradients, what they cost, and theorems about them.
 
-    click.echo("\n\n".join(d.show(wrt=wrt, trace=trace, form=form) for d in derivations(op)))
+    On a terminal in the signs of mathematics; what is piped is in the op language.
+
+    \b
+    derive show layer_norm --wrt x --trace
+    derive show layer_norm --wrt x --next    # find each step yourself
+    """
+    from derive import commands
+
+    if stepwise:
+        walk(commands.steps(op, wrt))
+        return
+    found = commands.derivations(op)
+    texts = [(d.op, d.show(wrt=wrt, trace=trace, form=form)) for d in found]
+    click.echo("\n\n".join(for_reader(op, text) for op, text in texts))
 
 
 @cli.command()

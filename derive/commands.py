@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,6 +122,15 @@ def check_all(asked: Request, progress: Progress = iter) -> tuple[Finding, ...]:
         commands=asked.commands,
         command=asked.command,
     )
+
+
+def steps(target: str, wrt: str | None) -> Iterator[tuple[Derivation, str, list[str]]]:
+    """Every step towards a gradient: what to do next, and what comes of it."""
+    from derive.emit.document import moves
+
+    for derivation in derivations(target):
+        for hint, lines in moves(derivation, wrt):
+            yield derivation, hint, lines
 
 
 def write_pages(

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from derive import __version__, report
 from derive.errors import DeriveError, reason
 from derive.options import settings
+
+if TYPE_CHECKING:
+    from derive.derivation import Derivation
+    from derive.emit.terminal import Terminal
+    from derive.notation.op import Op
 
 GOOD, WRONG, USAGE, BUG, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -46,6 +52,47 @@ def progress(label: str) -> Callable[[Iterable[T]], Iterable[T]]:
             yield from bar
 
     return wrap
+
+
+_COLORS = {
+    "input": "cyan", "output": "yellow", "gradient": "magenta", "number": "green",
+    "law": "bright_black",
+}  # fmt: skip
+
+
+def paint(text: str, role: str) -> str:
+    """Text in the colour of its role; headings are bold."""
+    if role == "heading":
+        return click.style(text, bold=True)
+    return click.style(text, fg=_COLORS[role]) if role in _COLORS else text
+
+
+def for_reader(op: Op, text: str) -> str:
+    """The text of an op: on a terminal in its signs, width and colours; piped, as it is."""
+    return _terminal(op).shown(text) if _is_read() else text
+
+
+def _is_read() -> bool:
+    return settings.color or sys.stdout.isatty()
+
+
+def _terminal(op: Op) -> Terminal:
+    from derive.emit.terminal import Terminal
+
+    return Terminal(op, shutil.get_terminal_size().columns, paint)
+
+
+def walk(moves: Iterable[tuple[Derivation, str, list[str]]]) -> None:
+    """Show a hint, wait for Enter, show the step; the end of the input ends it."""
+    for derivation, hint, lines in moves:
+        click.echo(paint(f"{hint} ? ", "heading"), nl=False)
+        if not sys.stdin.readline():
+            click.echo()
+            return
+        if not sys.stdin.isatty():  # whose Enter is not seen
+            click.echo()
+        shown = _terminal(derivation.op).lines(lines) if _is_read() else lines
+        click.echo("\n".join(shown))
 
 
 def exit_code(run: Callable[[], int | None]) -> int:

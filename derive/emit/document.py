@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from derive.config import nearest
@@ -23,7 +23,7 @@ from derive.notation.nodes import Partial, free_indices
 from derive.notation.op import Equation, Op
 from derive.notation.solution import sides
 from derive.notation.statement import statement_text
-from derive.notation.text import sides_text, to_text
+from derive.notation.text import component_text, sides_text, to_text
 
 PARTS = ("all", "forward", "steps", "result")
 
@@ -169,12 +169,7 @@ def text(
     """Equations, gradients in a form and, with `trace`, every step with its law."""
     _one_of("form", form, FORMS)
     op = derivation.op
-    if wrt is not None and wrt not in op.tensors:
-        hint = nearest(wrt, op.tensors) or f"; it has {', '.join(op.tensors)}"
-        raise DeriveError(f'{op.name} has no tensor "{wrt}"{hint}')
-    if wrt is not None and wrt not in derivation.stage:
-        there = ", ".join(derivation.stage)
-        raise DeriveError(f"d{wrt} is given, not derived; derived are those of {there}")
+    refuse_tensor(derivation, wrt)
     lines = [*op.title, op.header, ""]
     lines += _aligned(sides_text(e.target, e.expr, op.letters) for e in op.equations)
     lines += ["", "gradients", *(f"  {e.text}" for e in _results(derivation, form, wrt))]
@@ -189,6 +184,38 @@ def text(
             for passage in section.passages:
                 lines += ["", *_passage_lines(op, passage)]
     return "\n".join(lines)
+
+
+def refuse_tensor(derivation: Derivation, wrt: str | None) -> None:
+    """Refuse what the op does not have, and what has no derivation."""
+    op = derivation.op
+    if wrt is not None and wrt not in op.tensors:
+        hint = nearest(wrt, op.tensors) or f"; it has {', '.join(op.tensors)}"
+        raise DeriveError(f'{op.name} has no tensor "{wrt}"{hint}')
+    if wrt is not None and wrt not in derivation.stage:
+        there = ", ".join(derivation.stage)
+        raise DeriveError(f"d{wrt} is given, not derived; derived are those of {there}")
+
+
+def moves(derivation: Derivation, wrt: str | None = None) -> Iterator[tuple[str, list[str]]]:
+    """The derivation one step at a time: a hint, then the lines of text that it leads to."""
+    refuse_tensor(derivation, wrt)
+    for section in narrative(derivation, wrt):
+        for passage in section.passages:
+            subject, start, *rest = _passage_lines(derivation.op, passage)
+            yield _told(passage), [subject, start]
+            for line in rest:
+                stated, _, law = line.partition("  # ")
+                yield law, [stated.rstrip()]
+
+
+def _told(passage: Passage) -> str:
+    """The sentence of a passage without LaTeX."""
+    sentence = SENTENCES[passage.kind].rstrip(":").replace("$", "")
+    if isinstance(passage.subject, Partial):
+        of, wrt = component_text(passage.subject.of), component_text(passage.subject.wrt)
+        return sentence.replace("{of}", of).replace("{wrt}", wrt)
+    return sentence
 
 
 def _theorems(derivation: Derivation) -> Iterable[str]:
