@@ -67,17 +67,18 @@ def _chosen(op: Op, names: list[str]) -> dict[str, int]:
     """4096 rows of 1024 numbers; where there are no rows, the largest tensor has a million."""
     found = roles(op)
     widest = max(len(c.indices) for c in op.tensors.values())
-    if found.column is None or widest < 2:
+    if not found.columns or widest < 2:
         length = 2 ** round(20 / max(1, widest))
         return dict.fromkeys(names, length)
-    column = {
+    columns = {
         i.size.name
         for c in op.tensors.values()
         for i, axis in zip(c.indices, found.classes.of(c), strict=True)
-        if axis == found.column
+        if axis in found.columns
     }
-    row = round(ROWS ** (1 / max(1, widest - 1)))
-    return {name: COLUMNS if name in column else row for name in names}
+    row = round(ROWS ** (1 / max(1, widest - len(found.columns))))
+    column = round(COLUMNS ** (1 / len(found.columns)))
+    return {name: column if name in columns else row for name in names}
 
 
 def _bytes(

@@ -125,7 +125,8 @@ class Plumbing(Shapes):
     def _forward_call(self) -> str:
         results = unpacked([*self.outputs, *self.kept_names])
         arguments = [*(self.flat(c, cast=True) for c in self.op.inputs), *self.scalars]
-        return bracketed(f"{results} = _forward(", [*self.context, *arguments], ")", 4)
+        name = "_launch_forward" if self.kernels else "_forward"
+        return bracketed(f"{results} = {name}(", [*self.context, *arguments], ")", 4)
 
     def backward_signature(self, name: str, *, optional: bool = False) -> str:
         """`optional`: a cotangent may be None."""

@@ -57,6 +57,10 @@ class Shapes:
             "programs",
             "kernel",
             "block",
+            "here",
+            "along",
+            "first",
+            "ROWS",
         )
         return {n: self.name(n) for n in (*plain, "work", "needs")}
 

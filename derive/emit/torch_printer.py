@@ -47,10 +47,17 @@ class TorchPrinter(ScalarPrinter):
         self,
         like: str = "",
         positions: Mapping[Size, str] | None = None,
+        dtype: str = "",
     ) -> None:
-        self.like = like  # a tensor whose dtype and device new ones take
+        self.like = like  # a tensor whose device new ones take, and whose dtype if no other is told
+        self.dtype = dtype or f"{like}.dtype"
+        self._cast = f", dtype={dtype}" if dtype else ""
         self.positions = positions or {}  # names of 0, 1, … along an axis
         self.assumed: frozenset[Expr] = frozenset()  # conditions that hold where this is printed
+
+    def new(self, kind: str, arguments: str) -> str:
+        """A new tensor: `x.new_zeros((B, H))`."""
+        return f"{self.like}.new_{kind}({arguments}{self._cast})"
 
     def shaped(self, target: Component, expr: Expr) -> str:
         """The expression in the shape of the target, which it may have to be expanded to."""
@@ -60,8 +67,9 @@ class TorchPrinter(ScalarPrinter):
         code = self.code(expr, target.indices)
         if not _is_tensor(expr):
             sizes = f"({comma(shape)})" if shape else "()"
-            zero = f"{self.like}.new_zeros({sizes})"
-            return zero if expr == 0 else f"{self.like}.new_full({sizes}, {code[0]})"
+            return (
+                self.new("zeros", sizes) if expr == 0 else self.new("full", f"{sizes}, {code[0]}")
+            )
         if len(free_indices(expr)) == len(shape):
             return code[0]
         return f"{bracket(code, ATOM)}.expand({', '.join(shape)})"
@@ -95,7 +103,7 @@ class TorchPrinter(ScalarPrinter):
         code = self.code(expr, space)
         names = comma(i.size.name for i in space)
         if not _is_tensor(expr):
-            return f"{self.like}.new_full(({names}), {code[0]})"
+            return self.new("full", f"({names}), {code[0]}")
         if set(space) <= set(free_indices(expr)):
             return bracket(code, ATOM)
         return f"{bracket(code, ATOM)}.expand({', '.join(i.size.name for i in space)})"
@@ -154,7 +162,7 @@ class TorchPrinter(ScalarPrinter):
         if not isinstance(expr, KroneckerDelta):
             return super().other(expr, space)
         i, j = sorted(expr.args, key=space.index)
-        eye = f"torch.eye({i.size.name}, dtype={self.like}.dtype, device={self.like}.device)"
+        eye = f"torch.eye({i.size.name}, dtype={self.dtype}, device={self.like}.device)"
         return self._aligned(eye, (i, j), space)
 
     def function(self, row: Row, args: Sequence[Expr], space: Space) -> str:

@@ -57,7 +57,7 @@ class Selector:
         )
         condition = self.condition(brackets, space)
         if rest == 1:
-            return f"({condition}).to({self.printer.like}.dtype)", ATOM
+            return f"({condition}).to({self.printer.dtype})", ATOM
         with self.printer.assuming(brackets):
             return f"torch.where({condition}, {self._branch(rest, space)}, 0.0)", ATOM
 
@@ -71,7 +71,7 @@ class Selector:
         code = self.printer.code(expr, space)[0]
         if self.printer.is_tensor(expr) or (second and expr == 0):
             return code
-        return f"{self.printer.like}.new_tensor({code})"
+        return self.printer.new("tensor", code)
 
     # -- what picks the values of an index ------------------------------------------------------
 
@@ -173,7 +173,7 @@ class Selector:
         places = self._places(label, index, label.indices) + (
             ".flatten()" if len(summed) > 1 else ""
         )
-        zeros = f"{self.printer.like}.new_zeros(({shape}))"
+        zeros = self.printer.new("zeros", f"({shape})")
         return f"{zeros}.index_add(0, {places}, {rows})", (index, *free)
 
     def _scattered_rows(
@@ -188,7 +188,7 @@ class Selector:
         rows = self._expanded(value, space)
         if len(summed) > 1:
             places, rows = (f"{t}.flatten({len(kept)})" for t in (places, rows))
-        zeros = f"{self.printer.like}.new_zeros(({shape}))"
+        zeros = self.printer.new("zeros", f"({shape})")
         return f"{zeros}.scatter_add({len(kept)}, {places}, {rows})", (*kept, index)
 
     def _expanded(self, value: Expr, space: Space) -> str:
@@ -196,7 +196,7 @@ class Selector:
         names = ", ".join(i.size.name for i in space)
         if not self.printer.is_tensor(value):
             sizes = comma(i.size.name for i in space)
-            return f"{self.printer.like}.new_full(({sizes}), {self.printer.code(value, ())[0]})"
+            return self.printer.new("full", f"({sizes}), {self.printer.code(value, ())[0]}")
         code = bracket(self.printer.code(value, space), ATOM)
         return code if set(free_indices(value)) >= set(space) else f"{code}.expand({names})"
 

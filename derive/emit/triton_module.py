@@ -10,16 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from sympy import Expr
 
 from derive.derivation import Derivation
+from derive.emit.addresses import Addresses
+from derive.emit.block import BlockWriter
 from derive.emit.environment import render
 from derive.emit.interface import Plumbing, place_of
 from derive.emit.kernel import KernelWriter, partials
 from derive.emit.modes import Modes
 from derive.emit.scalar import Code
 from derive.emit.source import Line, assign, bracketed, comma, unpacked
+from derive.emit.tiles import TileWriter
 from derive.emit.torch_module import TorchModule, documented, gradients_as_declared
 from derive.emit.torch_printer import Space, TorchPrinter
 from derive.emit.triton_printer import helpers_in
@@ -31,6 +35,7 @@ from derive.plan.roles import ELEMENT_WISE, ROW_WISE, kernel_class
 from derive.plan.rows import Schedule, Work
 from derive.rewrite import keeping_shape
 
+Writer = TypeVar("Writer", bound=KernelWriter)
 ROW_TEMPLATE = "triton/op.py.jinja"
 PRODUCT_TEMPLATE = "torch/op.py.jinja"
 
@@ -67,6 +72,7 @@ class Launch:
     call: str
     epilogue: tuple[Line, ...]
     returns: str
+    launch: tuple[str, ...] = ()  # its call, where gradients may be left out
 
 
 class TritonModule:
@@ -77,18 +83,21 @@ class TritonModule:
         self.io = Plumbing(program, derivation, kernels=True)
         self.name = self.io.name
         self.forward_work = Schedule(program, program.forward)
-        self.backward_work = Schedule(program, program.backward, self.forward_work)
+        self.backward_work = Schedule(
+            program, program.backward, self.forward_work, accumulates=True
+        )
+        self.at = Addresses(self.forward_work, self.name)
         self.given = (*program.cotangents, *program.saved)
         self.partials = partials(self.backward_work, self.name)
 
     def render(self) -> str:
         p, io = self.program, self.io
-        forward, backward = self._forward_kernels(), self._backward_kernels()
+        forward, backward = self._forward_kernels(BlockWriter), self._backward_kernels(BlockWriter)
         parts = {
-            "forward_row": forward.block("_forward_row"),
-            "forward_tiles": forward.tiles("_forward_tiles"),
-            "backward_row": backward.block("_backward_row"),
-            "backward_tiles": backward.tiles("_backward_tiles"),
+            "forward_row": forward.kernel("_forward_row"),
+            "forward_tiles": self._forward_kernels(TileWriter).kernel("_forward_tiles"),
+            "backward_row": backward.kernel("_backward_row"),
+            "backward_tiles": self._backward_kernels(TileWriter).kernel("_backward_tiles"),
             "forward": self._forward(forward),
             "backward": self._backward(backward),
         }
@@ -99,7 +108,7 @@ class TritonModule:
             **more.build(),
             names=io.helper_names,
             helpers=helpers_in(repr(parts)),
-            column=self.forward_work.column.name,
+            column=self.at.length,
             like=p.op.differentiable[0].tensor.name,
             cotangent=self.given[0].tensor.name,
             forward_tensors=", ".join(_real(p.op.inputs)),
@@ -109,9 +118,9 @@ class TritonModule:
 
     # -- kernels --------------------------------------------------------------------------------
 
-    def _forward_kernels(self) -> KernelWriter:
+    def _forward_kernels(self, kind: type[Writer]) -> Writer:
         p = self.program
-        return KernelWriter(
+        return kind(
             self.forward_work,
             self.name,
             (*p.op.inputs, *_targets(self.forward_work.prologue)),
@@ -120,8 +129,8 @@ class TritonModule:
             persistent=False,
         )
 
-    def _backward_kernels(self) -> KernelWriter:
-        return KernelWriter(
+    def _backward_kernels(self, kind: type[Writer]) -> Writer:
+        return kind(
             self.backward_work,
             self.name,
             (*self.given, *_targets(self.backward_work.prologue)),
@@ -134,33 +143,40 @@ class TritonModule:
         """The gradients that the rows give one by one."""
         work = self.backward_work
         elsewhere = {c.tensor for c in _targets([*work.prologue, *work.epilogue])}
-        return [g for g in gradients_as_declared(self.program) if g.tensor not in elsewhere]
+        own = [g for g in gradients_as_declared(self.program) if g.tensor not in elsewhere]
+        return [*own, *(c for c in work.left if c.tensor not in {g.tensor for g in own})]
 
     def _row_outputs(self) -> list[tuple[Component, str]]:
         """What the rows give of the outputs and of what is kept, with the names it goes by."""
         p, io = self.program, self.io
-        elsewhere = {c.tensor for c in _targets(self.forward_work.prologue)}
+        work = self.forward_work
+        elsewhere = {c.tensor for c in _targets([*work.prologue, *work.epilogue])}
         named = zip((*p.op.outputs, *p.kept), [*io.outputs, *io.kept_names], strict=True)
-        return [(c, n) for c, n in named if c.tensor not in elsewhere]
+        own = [(c, n) for c, n in named if c.tensor not in elsewhere]
+        there = {n for _, n in own}
+        return [*own, *((c, c.tensor.name) for c in work.left if c.tensor.name not in there)]
 
     # -- host functions -------------------------------------------------------------------------
 
     def _forward(self, kernels: KernelWriter) -> Launch:
         p, io = self.program, self.io
         out = (*p.op.outputs, *p.kept)
+        like = p.op.differentiable[0].tensor.name
         rows = " * ".join(s.name for s in self.forward_work.rows) or "1"
         parameters = [f"{n}: Tensor" for n in io.inputs] + [f"{n}: float" for n in io.scalars]
         return Launch(
-            bracketed("def _forward(", parameters, ") -> tuple[Tensor, ...]:", 0),
+            bracketed("def _forward(", parameters, ") -> list[Tensor]:", 0),
             f"{documented(p.op.inputs)} -> {documented(out)}",
             (*self._sizes(p.op.inputs), *self._not_empty()),
             rows,
-            tuple(self._host_line(w, io.inputs) for w in self.forward_work.prologue),
+            tuple(self._host_line(w, io.inputs, like) for w in self.forward_work.prologue),
             tuple(self._empty_outputs()),
             self._choose("forward"),
-            self._call(rows, kernels.arguments()),
-            (),
-            unpacked(self._returned()),
+            self._call(
+                f"triton.cdiv({self.name('rows')}, {self.name('many')})", kernels.arguments()
+            ),
+            tuple(self._host_line(w, io.inputs, like) for w in self.forward_work.epilogue),
+            f"[{', '.join(self._returned())}]",
         )
 
     def _empty_outputs(self) -> Iterable[str]:
@@ -188,7 +204,7 @@ class TritonModule:
         parameters += [f"{s.name}: float" for s in p.saved_scalars]
         parameters.append(f"{io.needs}: Sequence[bool]")
         return Launch(
-            bracketed("def _backward(", parameters, ") -> tuple[Tensor | None, ...]:", 0),
+            bracketed("def _backward(", parameters, ") -> list[Tensor]:", 0),
             f"{documented(self.given)} -> {documented(gradients_as_declared(p))}",
             self._sizes(self.given),
             " * ".join(s.name for s in self.backward_work.rows) or "1",
@@ -197,8 +213,25 @@ class TritonModule:
             self._choose("backward"),
             self._call(self.name("programs"), kernels.arguments()),
             tuple(self._epilogue()),
-            unpacked([c.tensor.name for c in p.gradients]),
+            self._computed(),
+            self._launch(),
         )
+
+    def _computed(self) -> str:
+        """An operation of torch returns tensors alone: of the gradients, those that are needed."""
+        names = ", ".join(c.tensor.name for c in self.program.gradients)
+        if not any(self.io.condition(c.tensor) for c in self.program.gradients):
+            return f"[{names}]"
+        return f"[grad for grad in ({names},) if grad is not None]"
+
+    def _launch(self) -> tuple[str, ...]:
+        """The call of the backward kernels, and each gradient in its place."""
+        found = self.name("found")
+        grads = [c.tensor for c in self.program.gradients]
+        places = comma([self.io.condition(t) or "True" for t in grads])
+        call = self.io.backward_call("_launch_backward").partition(" = ")[2]
+        placed = f"_placed({found}, ({places}))"
+        return f"{found} = {call}", f"{unpacked([t.name for t in grads])} = {placed}"
 
     def _allocations(self) -> Iterable[str]:
         """Empty gradients, and zeros for the parts of sums over rows; None where not needed."""
@@ -212,32 +245,37 @@ class TritonModule:
                 dtype = f"{name if name in saved else like}.dtype"
                 code = _empty([i.size.name for i in gradient.indices], dtype, like)
                 yield assign(gradient.tensor.name, self._if_needed(gradient.tensor, code), 4)
+        for component in self.backward_work.left:
+            code = _empty([i.size.name for i in component.indices], self.io.work, like)
+            yield assign(component.tensor.name, self._if_needed(component.tensor, code), 4)
         for part in self.partials:
-            column = [self.backward_work.column.name] if part.total.keeps_column else []
+            columns = [s.name for s in self.backward_work.columns]
+            column = columns if part.total.keeps_column else []
             shape = comma([self.name("programs"), *column])
             code = f"torch.zeros(({shape}), dtype={self.io.work}, device={like}.device)"
             yield assign(part.name, self._if_needed(part.work.target.tensor, code), 4)
 
     def _if_needed(self, tensor: Tensor, code: str) -> str:
-        condition = self.io.condition(tensor)
+        condition = self.io.condition(self.backward_work.left_for.get(tensor, tensor))
         return f"{code} if {condition} else None" if condition else code
 
     def _epilogue(self) -> Iterable[Line]:
         """What follows from sums over all rows."""
         io = self.io
         for work in self.backward_work.epilogue:
-            line = self._host_line(work, io.saved_inputs)
+            line = self._host_line(work, [*io.saved_inputs, *io.cotangents])
             condition = io.condition(work.target.tensor)
             yield replace(line, code=f"{line.code} if {condition} else None") if condition else line
 
-    def _host_line(self, work: Work, cast: list[str]) -> Line:
+    def _host_line(self, work: Work, cast: list[str], like: str = "") -> Line:
         """A statement in torch; the tensors `cast` are not yet in the accumulator's dtype."""
+        like = like or self._like()
         labels = {c.tensor.name for c in self.program.op.inputs if isinstance(c.tensor, Labels)}
         casts = {n: f"{n}.to({self.io.work})" for n in cast if n not in labels}
         sums = {p.total.marker.tensor.name: f"{p.name}.sum(0)" for p in self.partials}
         counted = {p.index.size for p in work.statement.expr.atoms(Position)}
-        places = {s: f"torch.arange({s.name}, device={self._like()}.device)" for s in counted}
-        printer = _HostPrinter(self._like(), casts | sums, places)
+        places = {s: f"torch.arange({s.name}, device={like}.device)" for s in counted}
+        printer = _HostPrinter(like, casts | sums, places, self.io.work)
         code = printer.shaped(work.target, _with_axes(work))
         if work.target.tensor in self.program.copied:
             code += ".clone()"
@@ -257,28 +295,33 @@ class TritonModule:
         """Lines that name all sizes that the tensors show."""
         sizes = sorted({i.size for c in given for i in c.indices}, key=lambda s: s.rank)
         places = ((s, place_of(s, given)) for s in sizes)
-        return tuple(f"{s.name} = {p[0]}.shape[{p[1]}]" for s, p in places if p is not None)
+        shown = tuple(f"{s.name} = {p[0]}.shape[{p[1]}]" for s, p in places if p is not None)
+        several = len(self.forward_work.columns) > 1
+        return (*shown, f"{self.at.length} = {self.at.of_length}") if several else shown
 
     def _choose(self, which: str) -> str:
-        kernel, block = self.name("kernel"), self.name("block")
-        column = self.forward_work.column.name
-        return f"{kernel}, {block} = _choose({column}, _{which}_row, _{which}_tiles)"
+        kernel, many, block = map(self.name, ("kernel", "many", "block"))
+        column = self.at.length
+        return f"{kernel}, {many}, {block} = _choose({column}, _{which}_row, _{which}_tiles)"
 
     def _call(self, programs: str, arguments: list[str]) -> str:
         launch = [
+            f"{self.name('ROWS')}={self.name('many')}",
             f"BLOCK={self.name('block')}",
             f"ACC=tl.float64 if {self.io.work} is torch.float64 else tl.float32",
-            f"num_warps=_warps({self.name('block')})",
+            f"num_warps=_warps({self.name('many')} * {self.name('block')})",
             "enable_fp_fusion=True",
         ]
-        return bracketed(f"{self.name('kernel')}[({programs},)](", [*arguments, *launch], ")", 8)
+        return bracketed(f"{self.name('kernel')}[({programs},)](", [*arguments, *launch], ")", 12)
 
 
 class _HostPrinter(TorchPrinter):
     """The torch printer, with partial sums where a kernel left them and inputs cast."""
 
-    def __init__(self, like: str, spelled: dict[str, str], places: dict[Size, str]) -> None:
-        super().__init__(like, places)
+    def __init__(
+        self, like: str, spelled: dict[str, str], places: dict[Size, str], dtype: str
+    ) -> None:
+        super().__init__(like, places, dtype)
         self.spelled = spelled
 
     def shaped(self, target: Component, expr: Expr) -> str:

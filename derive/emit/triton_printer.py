@@ -28,7 +28,8 @@ _HELPER = re.compile(r"(?<![\w.])_[a-z0-9_]+(?=\()")
 class TritonPrinter(ScalarPrinter):
     """Expressions over values that are named like their tensors; `sums` spells each marker.
 
-    `vectors` are the tensors that run along the row.
+    `vectors` are the tensors that run along the row; `position` tells where along an axis of some
+    size a value is; `across`: is a component one number for each of several rows, beside columns?
     """
 
     def __init__(
@@ -36,13 +37,16 @@ class TritonPrinter(ScalarPrinter):
         sums: dict[str, str],
         name: Callable[[str], str],
         vectors: Container[Tensor] = (),
-        column: Size | None = None,
+        position: Callable[[Size], str] = str,
+        across: Callable[[Component], bool] = lambda _: False,
     ) -> None:
-        self.sums, self.name, self.vectors, self.column = sums, name, vectors, column
+        self.sums, self.name, self.vectors = sums, name, vectors
+        self.position, self.across = position, across
 
     def component(self, component: Component, space: Space) -> Code:
         name = component.tensor.name
-        return self.sums.get(name, name), ATOM
+        text = self.sums.get(name, name)
+        return f"{text}[:, None]" if self.across(component) else text, ATOM
 
     def contraction(self, total: Contraction, factor: Expr, space: Space) -> Code:
         raise TypeError("a sum has a marker of its own")
@@ -51,19 +55,20 @@ class TritonPrinter(ScalarPrinter):
         raise TypeError("an extremum has a marker of its own")
 
     def other(self, expr: Expr, space: Space) -> Code:
-        """A position is that of the column or of the row: no other is compared in a kernel."""
+        """A position along an axis of rows or columns: no other is compared in a kernel."""
         if not isinstance(expr, Position):
             return super().other(expr, space)
-        return self.name("columns" if expr.index.size == self.column else "row"), ATOM
+        return self.position(expr.index.size), ATOM
 
     # -- conditions ------------------------------------------------------------------------------
 
     def selected(self, product: Expr, space: Space) -> Code:
         conditions = brackets_of(product)
         rest = Mul(*(f for f in Mul.make_args(product) if f not in conditions))
-        texts = [self._condition(c) for c in conditions]
-        asked = texts[0] if len(texts) == 1 else " & ".join(f"({t})" for t in texts)
-        return f"tl.where({asked}, {self._branch(rest)}, 0.0)", ATOM
+        text = self._branch(rest)
+        for condition in reversed(conditions):  # one by one: `&` of a scalar is not interpreted
+            text = f"tl.where({self._condition(condition)}, {text}, 0.0)"
+        return text, ATOM
 
     def choice(self, condition: Iverson, taken: Expr, other: Expr, space: Space) -> Code:
         asked = self._condition(condition)

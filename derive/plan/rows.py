@@ -1,23 +1,35 @@
 """The order of work in a row-wise kernel: what each value is, and after which pass it is known.
 
-A tensor of a row-wise op is full [rows, column], a row statistic [rows], shared [column] or a
-scalar. What is shared and made from shared things alone needs no row: it is a prologue. A sum over
-the column is known only after a pass over the row; a sum over the rows (the gradient of something
-shared) only after all rows, so what depends on it is left to an epilogue.
+A tensor of a row-wise op is full [rows, columns], a row statistic [rows], shared [columns] or a
+scalar; an input may have some of the axes only, and counts as what it varies along. What is shared
+and made from shared things alone needs no row: it is a prologue. A sum over the columns is known
+only after a pass over the row; a sum over the rows (the gradient of something shared, the mean of a
+loss) only after all rows, so what depends on it is left to an epilogue.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 from sympy import Expr
 
-from derive.notation.nodes import Bound, Component, Extremum, Index, Size, Tensor, free_indices
+from derive.notation.nodes import (
+    Bound,
+    Component,
+    Contraction,
+    Extremum,
+    Index,
+    Size,
+    Tensor,
+    free_indices,
+)
 from derive.notation.op import declared_as
+from derive.notation.text import equation_text
+from derive.plan.axes import Axis
 from derive.plan.program import Program
-from derive.plan.roles import Axis, Roles
+from derive.plan.roles import Roles
 from derive.plan.statement import Statement
 
 FULL, ROW, SHARED, SCALAR = "full", "row", "shared", "scalar"
@@ -32,7 +44,7 @@ class RowSum:
     body: Expr
     kind: str  # of the body
     over_rows: bool
-    over_column: bool
+    over_column: bool  # over all columns
 
     @property
     def word(self) -> str:
@@ -55,6 +67,7 @@ class Work:
     kind: str
     level: int
     body_level: int  # the pass in which its sums are taken
+    late: bool = False  # it holds a sum that is taken of what the rows left, after all of them
 
     @property
     def target(self) -> Component:
@@ -67,22 +80,35 @@ class Work:
         return {c.tensor for e in exprs for c in e.atoms(Component)}
 
     @property
+    def uses_after(self) -> set[Tensor]:
+        """Tensors that an epilogue reads itself."""
+        return {c.tensor for c in self.after_rows.atoms(Component)}
+
+    @property
     def after_rows(self) -> Expr:
         """The expression with markers only for sums over rows: what an epilogue computes."""
         return self.expr.xreplace({s.marker: s.total for s in self.sums if not s.over_rows})
 
     @property
     def over_rows(self) -> bool:
-        return any(s.over_rows for s in self.sums)
+        return self.late or any(s.over_rows for s in self.sums)
 
 
 class Schedule:
-    """The statements of one kernel, classified and ordered."""
+    """The statements of one kernel, classified and ordered.
+
+    `accumulates`: programs add up sums over rows, each over the rows that it walks.
+    """
 
     def __init__(
-        self, program: Program, statements: Iterable[Statement], before: Schedule | None = None
+        self,
+        program: Program,
+        statements: Iterable[Statement],
+        before: Schedule | None = None,
+        *,
+        accumulates: bool = False,
     ) -> None:
-        self.program, self.roles = program, program.roles
+        self.program, self.roles, self.accumulates = program, program.roles, accumulates
         self.axes: dict[Tensor, tuple[Axis, ...]] = dict(_declared(program))
         self.axes |= before.axes if before else {}
         self._levels: dict[Tensor, int] = {}
@@ -90,10 +116,12 @@ class Schedule:
         self.prologue: list[Work] = []
         self.work: list[Work] = []
         self.epilogue: list[Work] = []
+        self.left_for: dict[Tensor, Tensor] = {}  # what rows leave for an epilogue, for which
         self._late: set[Tensor] = set()  # known only after all rows
         for statement in statements:
-            work = self._classify(statement)
-            self._place(work).append(work)
+            for part in self._parted(statement):
+                work = self._classify(part)
+                self._place(work).append(work)
 
     def _place(self, work: Work) -> list[Work]:
         if work.over_rows or work.uses & self._late:
@@ -103,26 +131,131 @@ class Schedule:
         shared = {*used, work.kind} <= {SHARED, SCALAR}
         return self.prologue if shared else self.work
 
+    @property
+    def left(self) -> list[Component]:
+        """What the rows give for the epilogue alone."""
+        used = {t for w in self.epilogue for t in w.uses_after}
+        return [w.target for w in self.work if w.target.tensor in used]
+
+    # -- sums that no program can add up ----------------------------------------------------------
+
+    def _parted(self, statement: Statement) -> Iterator[Statement]:
+        """The statement, after what the rows must leave in memory for its sums."""
+        letters = self._letters(statement)
+        expr = statement.expr
+        for total in _outer(statement.expr):
+            if self._needs_memory(self._sum(total, letters), letters):
+                left = self._left(total, statement, letters)
+                if left is not None:
+                    yield left[0]
+                    expr = expr.xreplace({total: left[1]})
+        yield statement.with_expr(expr)
+
+    def _needs_memory(self, total: RowSum, letters: dict[Index, Axis]) -> bool:
+        """Is it neither a sum of a row, nor one that each program can add up for its rows?"""
+        rows, columns = set(self.roles.rows), set(self.roles.columns)
+        carried, summed = self._axes_of(total.total, letters)
+        if not summed & rows:
+            return bool(carried & columns) and not total.over_column
+        kept = tuple(letters[i] for i in free_indices(total.total) if i in letters)
+        whole = rows <= summed and rows <= carried and kept in ((), self.roles.columns)
+        return not (self.accumulates and whole and total.word == "sum")
+
+    def _left(
+        self, total: Bound, statement: Statement, letters: dict[Index, Axis]
+    ) -> tuple[Statement, Expr] | None:
+        """What the rows leave, and the sum over it; None if what is summed is there already."""
+        body, dummies = total.open()
+        places = self._places(body, letters)
+        is_there = {c.tensor for c in body.atoms(Component)} <= self._given
+        is_small = not {*self.roles.rows, *self.roles.columns} <= self._axes_of(total, letters)[0]
+        if is_there and (is_small or isinstance(body, Component)):
+            return None
+        inner = tuple(d for d in dummies if places.get(d) in self.roles.columns)
+        if {places[d] for d in inner} != set(self.roles.columns) or isinstance(total, Extremum):
+            inner = ()
+        if isinstance(body, Component) and not inner:
+            return None
+        order = (*self.roles.rows, *(() if inner else self.roles.columns))
+        own = [i for i in free_indices(body) if i not in inner]
+        own.sort(key=lambda i: order.index(places[i]))
+        spare = self._spare(own)
+        self._count += 1
+        name = f"{statement.target.tensor.name}_terms"
+        tensor = Tensor(self._unused(name), 10**6 + self._count)
+        self.axes[tensor] = tuple(places[i] for i in own)
+        self.left_for[tensor] = statement.target.tensor
+        target = Component(tensor, *(spare[i] for i in own))
+        value = (Contraction(body, *inner) if inner else body).xreplace(spare)
+        note = equation_text(target, value, self.program.op.letters)
+        rest = tuple(d for d in dummies if d not in inner)
+        return Statement(target, value, note), total.func(Component(tensor, *own), *rest)
+
+    def _spare(self, indices: list[Index]) -> dict[Index, Index]:
+        """Letters of the op for the dummies among some indices, and the letters themselves."""
+        chosen = {i: i for i in indices if not i.is_dummy}
+        for index in (i for i in indices if i.is_dummy):
+            spare = (i for i in self.program.op.letters if i.size == index.size)
+            chosen[index] = next((i for i in spare if i not in chosen.values()), index)
+        return chosen
+
+    def _unused(self, name: str) -> str:
+        taken = {t.name for t in self.axes} | set(self.program.op.tensors)
+        names = (name if k == 0 else f"{name}_{k}" for k in range(1000))
+        return next(n for n in names if n not in taken)
+
+    @property
+    def _given(self) -> set[Tensor]:
+        """What the host has before the rows are walked."""
+        program = self.program
+        backward = (*program.cotangents, *program.saved)
+        given = backward if self.accumulates else program.op.inputs
+        return {c.tensor for c in (*given, *(w.target for w in self.prologue))}
+
+    def _places(self, expr: Expr, letters: dict[Index, Axis]) -> dict[Index, Axis]:
+        places = dict(letters)
+        for component in sorted(expr.atoms(Component), key=str):
+            places |= zip(component.indices, self.axes[component.tensor], strict=True)
+        return places
+
+    def _axes_of(self, total: Bound, letters: dict[Index, Axis]) -> tuple[set[Axis], set[Axis]]:
+        """The axes that a summand carries, and those that are summed over."""
+        body, dummies = total.open()
+        inner = self._places(body, letters)
+        carried = {inner[i] for i in free_indices(body) if i in inner}
+        return carried, {inner[d] for d in dummies if d in inner}
+
+    # -- what there is ----------------------------------------------------------------------------
+
     @cached_property
     def accumulated(self) -> tuple[tuple[Work, RowSum], ...]:
         """The sums over rows, with the statements that use them."""
         return tuple((w, s) for w in self.epilogue for s in w.sums if s.over_rows)
 
     @cached_property
-    def column(self) -> Size:
-        """The size of the axis that a kernel walks along."""
-        return next(size for size, axis in self._sizes if axis == self.roles.column)
+    def columns(self) -> tuple[Size, ...]:
+        """The sizes of the axes that a row runs along."""
+        return tuple(self.size_of(a) for a in self.roles.columns)
 
     @cached_property
     def rows(self) -> tuple[Size, ...]:
         """The sizes of the row axes."""
-        return tuple(next(s for s, a in self._sizes if a == row) for row in self.roles.rows)
+        return tuple(self.size_of(a) for a in self.roles.rows)
 
-    @cached_property
-    def _sizes(self) -> list[tuple[Size, Axis]]:
-        tensors = self.program.op.tensors.values()
+    def size_of(self, axis: Axis) -> Size:
+        return self.index_of(axis).size
+
+    def index_of(self, axis: Axis) -> Index:
+        """The letter of a class of axes, as the largest tensor has it."""
+        tensors = sorted(self.program.op.tensors.values(), key=lambda c: -len(c.indices))
         axes = self.roles.classes
-        return [(i.size, a) for c in tensors for i, a in zip(c.indices, axes.of(c), strict=True)]
+        pairs = ((i, a) for c in tensors for i, a in zip(c.indices, axes.of(c), strict=True))
+        return next(i for i, a in pairs if a == axis)
+
+    def axis_of(self, size: Size) -> Axis:
+        """The one axis of the space that has a size."""
+        axes = (*self.roles.rows, *self.roles.columns)
+        return next(a for a in axes if self.size_of(a) == size)
 
     @cached_property
     def live_sums(self) -> list[Expr]:
@@ -144,30 +277,29 @@ class Schedule:
         letters = self._letters(statement)
         target = statement.target
         axes = self.axes.setdefault(target.tensor, tuple(letters[i] for i in target.indices))
-        sums, expr = [], statement.expr
+        sums, expr, late = [], statement.expr, False
         for total in _outer(statement.expr):
             found = self._sum(total, letters)
+            if self._needs_memory(found, letters):
+                late = True
+                continue
             sums.append(found)
             expr = expr.xreplace({total: found.marker})
         column_sums = [s for s in sums if not s.over_rows]
         body_level = max((self.level_of(s.body) for s in column_sums), default=0)
         level = max(self.level_of(expr), body_level + 1 if column_sums else 0)
         self._levels[target.tensor] = level
-        return Work(statement, expr, tuple(sums), _kind(self.roles, axes), level, body_level)
+        kind = _kind(self.roles, axes)
+        return Work(statement, expr, tuple(sums), kind, level, body_level, late)
 
     def _sum(self, total: Bound, letters: dict[Index, Axis]) -> RowSum:
-        body, dummies = total.open()
-        inner = dict(letters)
-        for component in body.atoms(Component):
-            inner |= zip(component.indices, self.axes[component.tensor], strict=True)
-        carried = {inner[i] for i in free_indices(body) if i in inner}
-        summed = {inner[d] for d in dummies}
+        body, _ = total.open()
+        carried, summed = self._axes_of(total, letters)
         self._count += 1
         marker = Component(Tensor(f"_sum_{self._count}", 10**7 + self._count))
+        over_column = set(self.roles.columns) <= summed
         over_rows = bool(summed & set(self.roles.rows))
-        return RowSum(
-            marker, total, body, _kind(self.roles, carried), over_rows, self.roles.column in summed
-        )
+        return RowSum(marker, total, body, _kind(self.roles, carried), over_rows, over_column)
 
     def _letters(self, statement: Statement) -> dict[Index, Axis]:
         """Which axis class each free letter of a statement runs along."""
@@ -201,8 +333,8 @@ def _declared(program: Program) -> Iterable[tuple[Tensor, tuple[Axis, ...]]]:
 def _kind(roles: Roles, axes: Iterable[Axis]) -> str:
     """With no row axis at all there is one row, and every tensor belongs to it."""
     axes = set(axes)
-    has_rows = set(roles.rows) <= axes
-    has_column = roles.column in axes
+    has_rows = bool(set(roles.rows) & axes) or not roles.rows
+    has_columns = bool(set(roles.columns) & axes)
     return {(True, True): FULL, (True, False): ROW, (False, True): SHARED, (False, False): SCALAR}[
-        has_rows, has_column
+        has_rows, has_columns
     ]

@@ -97,7 +97,9 @@ def _results(op: Op, module: ModuleType, sample: Sample) -> tuple[Tensor, ...]:
 
 
 def walks(module: ModuleType) -> Iterator[AbstractContextManager[object]]:
-    """Rows that fit in a block; then, where a module tells them apart, rows walked in tiles."""
+    """Rows that fit in a block, few of them at once; then, if there is that, rows in tiles."""
     yield nullcontext()
+    if hasattr(module, "_FEW"):
+        yield patch.multiple(module, _FEW=16)
     if hasattr(module, "_TILE"):
         yield patch.multiple(module, _LONGEST_ROW=0, _TILE=4)

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -23,6 +24,7 @@ FACTS = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) by
 ALIGNED = [["tt.divisibility", 16]]
 
 
+@cache
 def load(path):
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     module = importlib.util.module_from_spec(spec)
@@ -30,43 +32,62 @@ def load(path):
     return module
 
 
-def source_of(kernel, dtype, statistics, block):
+def source_of(kernel, job, rows, block):
     """The kernel for one dtype; statistics and partial sums are in the accumulator's."""
     signature, constants, attributes = {}, {}, {}
-    fixed = {"BLOCK": block, "ACC": tl.float64 if dtype == "fp64" else tl.float32}
+    dtype = job["dtype"]
+    fixed = {"ROWS": rows, "BLOCK": block, "ACC": tl.float64 if dtype == "fp64" else tl.float32}
     accumulator = "fp64" if dtype == "fp64" else "fp32"
     for place, parameter in enumerate(kernel.params):
         name = parameter.name
         if parameter.is_constexpr:
             signature[name], constants[name] = "constexpr", fixed.get(name, 1e-5)
             continue
-        is_statistic = name in statistics or name.endswith("_partial_ptr")
-        pointer = f"*{accumulator if is_statistic else dtype}"
+        is_sum = name in job["statistics"] or name.endswith(("_partial_ptr", "_terms_ptr"))
+        pointer = "*i64" if name in job["labels"] else f"*{accumulator if is_sum else dtype}"
         signature[name] = pointer if name.endswith("_ptr") else "i32"
         attributes[place,] = ALIGNED
     return ASTSource(kernel, signature, constants, attrs=attributes)
 
 
-def facts(ptx):
+def facts(done, target):
+    """Bytes of stack and of spilled registers, and whether anything is loaded 128 bits wide."""
+    if target.backend == "hip":
+        text = done.asm["amdgcn"]
+        spilled = sum(int(n) for n in re.findall(r"\.[sv]gpr_spill_count:\s+(\d+)", text))
+        wide = "_load_dwordx4" in text
+        return {"stack": 0, "spilled": spilled, "wide": wide}
+    ptx = done.asm["ptx"]
     with tempfile.NamedTemporaryFile("w", suffix=".ptx") as file:
         file.write(ptx)
         file.flush()
-        command = [get_ptxas(90).path, "-v", "--gpu-name", "sm_90a", file.name, "-o", "/dev/null"]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    stack, stores, loads = map(int, FACTS.search(said).groups())
+        name = f"sm_{target.arch}{'a' if target.arch >= 90 else ''}"
+        command = [get_ptxas(target.arch).path, "-v", "--gpu-name", name, file.name]
+        run = subprocess.run([*command, "-o", "/dev/null"], capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+    stack, stores, loads = map(int, FACTS.search(run.stderr).groups())
     return {"stack": stack, "spilled": stores + loads, "wide": ".v4.b32" in ptx or ".v2.b64" in ptx}
+
+
+def target_of(name):
+    """`sm_90` or `gfx942`."""
+    if name.startswith("sm_"):
+        return GPUTarget("cuda", int(name.removeprefix("sm_")), 32)
+    return GPUTarget("hip", name, 64)
 
 
 def main():
     for line in sys.stdin:
         job = json.loads(line)
-        module = load(job["path"])
+        module, target = load(job["path"]), target_of(job["target"])
         for kernel in KERNELS:
-            block = module._TILE if kernel.endswith("tiles") else job["block"]
-            source = source_of(getattr(module, kernel), job["dtype"], job["statistics"], block)
-            options = {"num_warps": module._warps(block), "enable_fp_fusion": True}
-            done = compile_kernel(source, target=GPUTarget("cuda", 90, 32), options=options)
-            row = {**job, "kernel": kernel, **facts(done.asm["ptx"])}
+            tiles = kernel.endswith("tiles")
+            block = module._TILE if tiles else job["block"]
+            rows = 1 if tiles else max(1, module._FEW // block)
+            options = {"num_warps": module._warps(rows * block), "enable_fp_fusion": True}
+            source = source_of(getattr(module, kernel), job, rows, block)
+            done = compile_kernel(source, target=target, options=options)
+            row = {**job, "kernel": kernel, **facts(done, target)}
             sys.stdout.write(json.dumps(row) + "\n")
 
 

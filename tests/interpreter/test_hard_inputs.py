@@ -170,7 +170,9 @@ def test_grids_have_one_axis(lead: tuple[int, ...], monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(made, "_programs", lambda count, _: min(count, 528))
     x, weights = torch.zeros(*lead, 2, requires_grad=True), torch.zeros(2)
     made.layer_norm(x, weights, weights).sum().backward()
-    assert forward.grids == [(rows,)]
+    many = made._choose(2, None, None)[1]
+    assert many > 1
+    assert forward.grids == [(-(-rows // many),)]
     assert backward.grids == [(min(rows, 528),)]
 
 
@@ -178,7 +180,8 @@ def test_every_program_has_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     properties = SimpleNamespace(multi_processor_count=132)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
     programs = module("layer_norm")._programs
-    counts = {rows: programs(rows, torch.device("cuda")) for rows in (0, 1, 3, 527, 528, 70_001)}
+    tensor = SimpleNamespace(device=torch.device("cuda"), is_meta=False)
+    counts = {rows: programs(rows, tensor) for rows in (0, 1, 3, 527, 528, 70_001)}
     assert counts == {0: 1, 1: 1, 3: 3, 527: 527, 528: 528, 70_001: 528}
 
 
@@ -188,8 +191,17 @@ EMPTY = "dx = torch.empty((B, H)"
 VIEW = "torch.ops.aten._unsafe_view(output, shape)"
 SAVE, KEPT = "ctx.save_for_backward(", ("ctx.saved_tensors", "ctx.kept")
 BROKEN = {
-    "NaN stays in its row": ("rms_norm", ("x_ptr + row * H", "x_ptr + (row // 2) * H")),
-    "zero cotangents": ("layer_norm", ("dbeta_partial += dy", "dbeta_partial += dy + 1e-30")),
+    "NaN stays in its row": (
+        "rms_norm",
+        ("x_ptr + row[:, None] * H", "x_ptr + (row // 2)[:, None] * H"),
+    ),
+    "zero cotangents": (
+        "layer_norm",
+        (
+            "dbeta_partial += tl.where(here[:, None], dy",
+            "dbeta_partial += tl.where(inside, dy + 1e-30",
+        ),
+    ),
     "empty": ("layer_norm", ("dbeta_partial.sum(0)", "dbeta_partial.sum(0) + 1")),
     "ranks": ("rms_norm", ("_give(dx, (*lead, H), x.dtype)", "dx")),
     "layouts": ("layer_norm", (".contiguous()", "")),
@@ -220,7 +232,10 @@ def test_an_error_larger_than_torchs_is_caught() -> None:
         hard.check_against_native(unmasked.layer_norm, op, full.to(torch.float32))
     sample = hard.change(op, full, HARD["mean 1e4"]).to(torch.float32)
     plain = hard.broken(
-        "layer_norm", "triton", ("mu = mu - mu_mean", "mu = mu"), (" - mu_mean", "")
+        "layer_norm",
+        "triton",
+        ("mu = mu - mu_mean[:, None]", "mu = mu"),
+        (" - mu_mean[:, None]", ""),
     )
     with pytest.raises(AssertionError):
         hard.check_ten_times_closer(plain.layer_norm, op, sample)

@@ -10,14 +10,16 @@ from derive.plan.roles import ELEMENT_WISE, GENERAL, PRODUCT, ROW_WISE, kernel_c
 from tests.samples import every_op, name_of, named
 
 CLASSES = {
-    ROW_WISE: "layer_norm rms_norm softmax log_softmax shifted_softmax temperature_softmax "
+    ROW_WISE: "batch_norm group_norm channel_norm adaptive_norm layer_norm rms_norm softmax "
+    "log_softmax shifted_softmax temperature_softmax "
     "instance vector_norm double_norm add_norm gated_rms_norm unit_rows poly_norm power_norms "
     "layer_norm_at_once soft_weights entropy divergence correlation moments cosine power_mean "
     "weight_norm many_sums clipped_huber hinge",
-    ELEMENT_WISE: "gelu swiglu dynamic_tanh clamp softsign waves powers no_gradient rows_only",
+    ELEMENT_WISE: "permuted gelu swiglu dynamic_tanh clamp softsign waves powers no_gradient "
+    "rows_only",
     PRODUCT: "matmul linear bilinear product_chain polyadic quadratic traces transposed",
-    GENERAL: "attention self_attention perceptron batch_norm column_norm group_norm channel_norm "
-    "permuted middle_softmax doubly_normalized covariance gram distances projector adaptive_norm "
+    GENERAL: "attention self_attention perceptron column_norm "
+    "middle_softmax doubly_normalized covariance gram distances projector "
     "lora low_rank",
 }
 EXPECTED = [(name, kind) for kind, listed in CLASSES.items() for name in listed.split()]
@@ -72,13 +74,11 @@ def test_a_leading_index_leads_whatever_carries_it(op: Op) -> None:
 def test_rows_and_columns_cover_every_tensor(op: Op) -> None:
     found = roles(op)
     if found.kind not in (ROW_WISE, ELEMENT_WISE):
-        assert found.column is None
+        assert not found.columns
         return
     for component in op.tensors.values():
         axes = set(found.classes.of(component))
-        assert axes <= {*found.rows, found.column}
-        assert found.is_row(component) == (set(found.rows) <= axes)
-        assert found.has_column(component) == (found.column in axes)
+        assert axes <= {*found.rows, *found.columns}
 
 
 def test_a_letter_of_another_equation_is_the_same_axis() -> None:

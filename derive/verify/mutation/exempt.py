@@ -28,6 +28,7 @@ CALLS = {  # by the name that is called, without what it belongs to
 }
 KEYWORDS = {  # of any call
     "BLOCK": "speed",
+    "ROWS": "speed",
     "num_warps": "speed",
     "enable_fp_fusion": "speed",
     "ACC": "a type",

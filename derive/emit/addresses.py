@@ -1,0 +1,126 @@
+"""Where the tensors of a row kernel lie: a row has a number, and so has each place in it.
+
+What has all the axes in the order of rows and columns lies at `row * length + columns`. Anything
+else, a tensor with some of the axes or with others first, is found by its own strides: the number
+of the row, and that of the place, are taken apart into one along each axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from sympy import Expr
+
+from derive.emit.layout import Layout
+from derive.emit.names import Namer
+from derive.notation.conditions import Position
+from derive.notation.nodes import Component, Size
+from derive.plan.axes import Axis
+from derive.plan.rows import Schedule
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Offsets in elements, as Triton source."""
+
+    schedule: Schedule
+    name: Namer
+
+    @cached_property
+    def length(self) -> str:
+        """The name of the length of a row: a size, or the product of several."""
+        columns = self.schedule.columns
+        return columns[0].name if len(columns) == 1 else self.name("length")
+
+    @property
+    def of_length(self) -> str:
+        """The length of a row, in sizes."""
+        return " * ".join(s.name for s in self.schedule.columns) or "1"
+
+    def place(self, component: Component, layout: Layout) -> str:
+        """The offset of a tensor's value for this row and these columns; empty for a scalar."""
+        axes = self._axes(component)
+        rows, columns = self.schedule.roles.rows, self.schedule.roles.columns
+        row, place = self.name("row"), self.name("columns")
+        if axes == (*rows, *columns):
+            return f"{layout.across(row)} * {self.length} + {place}"
+        if axes == rows:
+            return row
+        if axes in (columns, ()):
+            return place if axes else ""
+        sizes = [i.size.name for i in component.indices]
+        along = bool(set(axes) & set(columns))
+        places = [self._at(axis, layout if along else None) for axis in axes]
+        return " + ".join(" * ".join([p, *sizes[k + 1 :]]) for k, p in enumerate(places))
+
+    def position(self, size: Size, layout: Layout | None) -> str:
+        """Where along the axis of a size this row, or these columns, are.
+
+        `layout`: that of values which run along the columns, if it stands beside such.
+        """
+        return self._at(self.schedule.axis_of(size), layout)
+
+    def _at(self, axis: Axis, layout: Layout | None) -> str:
+        text = self._coordinate(axis)
+        is_row = axis in self.schedule.roles.rows
+        return layout.across(text) if layout is not None and is_row else text
+
+    def coordinates(
+        self, shown: Iterable[Component], expressions: Iterable[Expr], *, of_rows: bool
+    ) -> tuple[str, ...]:
+        """Lines that take the number of the row, or of the columns, apart."""
+        roles = self.schedule.roles
+        group = roles.rows if of_rows else roles.columns
+        wanted = self._apart(shown, expressions)
+        taken = ((a, self._taken(a, group, of_rows)) for a in group if a in wanted)
+        return tuple(f"{self._coordinate(a)} = {text}" for a, text in taken)
+
+    def sizes(self, shown: Iterable[Component], expressions: Iterable[Expr]) -> set[Size]:
+        """The sizes that offsets are made of, beside the length of a row."""
+        shown = list(shown)
+        wanted = self._apart(shown, expressions)
+        apart = [group for group in self._groups if wanted & set(group)]
+        found = {self.schedule.size_of(axis) for group in apart for axis in group[1:]}
+        for component in shown:
+            if not self._is_simple(component):
+                found |= {i.size for i in component.indices[1:]}
+        return found
+
+    # -- axes -------------------------------------------------------------------------------------
+
+    @property
+    def _groups(self) -> tuple[Sequence[Axis], ...]:
+        return self.schedule.roles.rows, self.schedule.roles.columns
+
+    def _axes(self, component: Component) -> tuple[Axis, ...]:
+        return self.schedule.axes[component.tensor]
+
+    def _is_simple(self, component: Component) -> bool:
+        rows, columns = self._groups
+        return self._axes(component) in ((*rows, *columns), tuple(rows), tuple(columns), ())
+
+    def _coordinate(self, axis: Axis) -> str:
+        """A name for the place along an axis: where it is the only one, the number itself."""
+        for group, whole in zip(self._groups, ("row", "columns"), strict=True):
+            if axis in group and len(group) == 1:
+                return self.name(whole)
+        return self.name(f"at_{self.schedule.index_of(axis).name}")
+
+    def _apart(self, shown: Iterable[Component], expressions: Iterable[Expr]) -> set[Axis]:
+        """The axes along which a place of its own is needed, of groups of several axes."""
+        several = {a for group in self._groups if len(group) > 1 for a in group}
+        axes = {a for c in shown if not self._is_simple(c) for a in self._axes(c)}
+        counted = {p.index.size for e in expressions for p in e.atoms(Position)}
+        return several & (axes | {self.schedule.axis_of(s) for s in counted})
+
+    def _taken(self, axis: Axis, group: Sequence[Axis], of_rows: bool) -> str:
+        number = self.name("row" if of_rows else "columns")
+        at = list(group).index(axis)
+        below = [self.schedule.size_of(a).name for a in group[at + 1 :]]
+        divisor = below[0] if len(below) == 1 else f"({' * '.join(below)})"
+        text = f"{number} // {divisor}" if below else number
+        if at:
+            text += f" % {self.schedule.size_of(axis).name}"
+        return text if of_rows else f"({text}).to(tl.int64)"

@@ -1,0 +1,127 @@
+"""A kernel for rows that are walked in tiles: once for each sum that waits for another."""
+
+from __future__ import annotations
+
+from derive.emit.kernel import (
+    EXTREMA,
+    Kernel,
+    KernelWriter,
+    Partial,
+    Pass,
+    indented,
+    is_vector,
+    tensors_of,
+)
+from derive.notation.nodes import Tensor
+from derive.plan.rows import FULL, ROW, SCALAR, SHARED, RowSum, Work
+
+
+class TileWriter(KernelWriter):
+    """One row after another, a vector at a time; loads are repeated in each walk."""
+
+    def kernel(self, kernel: str) -> Kernel:
+        """The kernel of this name."""
+        rows = [c for c in self.used if self.schedule.kind(c) == ROW]
+        scalars = [c for c in self.used if self.schedule.kind(c) == SCALAR]
+        first = [w for w in self.live if w.kind in (ROW, SCALAR) and w.level == 0]
+        passes = (self._pass(level) for level in range(self._last_level() + 1))
+        scalar_parts = [p for p in self.partials if not p.total.keeps_column]
+        return Kernel(
+            self._signature(kernel),
+            self._size_lines(),
+            tuple(map(self._load, scalars)),
+            tuple(f"{p.name} = tl.zeros((), ACC)" for p in scalar_parts),
+            (*self._coordinates(of_rows=True), *map(self._load, rows)),
+            tuple(self._line(w, {}, 8 if self.persistent else 4) for w in first),
+            tuple(p for p in passes if p is not None),
+            (
+                *(f"{p.name} += {self._added(p)}" for p in self.partials if not is_vector(p.total)),
+                *(self._store(c, n) for c, n in self.results if not self._is_long(c)),
+            ),
+            tuple(map(self._part_store, scalar_parts)),
+        )
+
+    def _last_level(self) -> int:
+        levels = [w.body_level if w.sums else w.level for w in self.live]
+        return max([*levels, *map(self.schedule.level_of, self.schedule.live_sums), 0])
+
+    def _pass(self, level: int) -> Pass | None:
+        """What can be done in the walk before which `level` others came."""
+        summed = [(w, s) for w in self.live for s in w.sums if w.body_level == level]
+        stored = [
+            (c, n)
+            for c, n in self.results
+            if self._is_long(c) and self.schedule.level_of(c) == level
+        ]
+        added = [
+            p
+            for p in self.partials
+            if is_vector(p.total) and self.schedule.level_of(p.total.body) == level
+        ]
+        after = [w for w in self.live if w.kind in (ROW, SCALAR) and w.level == level + 1]
+        if not (summed or stored or added or after):
+            return None
+        bodies = [*(s.body for _, s in summed), *(p.total.body for p in added)]
+        needed = {c.tensor for c, _ in stored} | tensors_of(bodies)
+        inner = self._recomputed(needed)
+        loads = [c for c in self.used if c.tensor in needed and self._is_long(c)]
+        indent = 12 if self.persistent else 8
+        known = ((w, s) for w in after for s in w.sums)  # a sum may wait for what else is needed
+        sums = {s.marker.tensor.name: _joined(s, self._parts(w, s)) for w, s in known}
+        return Pass(
+            tuple(self._start_of(w, s) for w, s in summed),
+            (*self._coordinates(of_rows=False), *map(self._load, loads)),
+            tuple(self._line(w, {}, indent) for w in inner),
+            (
+                *(self._part_of(w, s) for w, s in summed),
+                *map(self._tile_add, added),
+            ),
+            tuple(self._store(c, n) for c, n in stored),
+            tuple(self._line(w, sums, indent - 4) for w in after),
+        )
+
+    def _recomputed(self, needed: set[Tensor]) -> list[Work]:
+        """The vectors that a walk needs; what they need is added to `needed`."""
+        inner: list[Work] = []
+        for work in reversed(self.live):
+            if work.target.tensor in needed and work.kind in (FULL, SHARED):
+                needed |= work.uses
+                inner.append(work)
+        return inner[::-1]
+
+    def _start_of(self, work: Work, total: RowSum) -> str:
+        """What each column of a tile has come to before the first one."""
+        start = "tl.zeros([BLOCK], ACC)"
+        if total.word != "sum":
+            start = f"tl.full([BLOCK], {EXTREMA[total.word][1]}, ACC)"
+        return f"{self._parts(work, total)} = {start}"
+
+    def _part_of(self, work: Work, total: RowSum) -> str:
+        """What a tile makes of it."""
+        parts, body = self._parts(work, total), self._text(total.body, total.kind)
+        if total.word == "sum":
+            return f"{parts} += {self._masked(body, total.kind)}"
+        _, least, join = EXTREMA[total.word]
+        return f"{parts} = {join}({parts}, tl.where({self.name('inside')}, {body}, {least}))"
+
+    def _parts(self, work: Work, total: RowSum) -> str:
+        suffix = f"_{work.sums.index(total)}" if len(work.sums) > 1 else ""
+        return self.name(f"{work.target.tensor.name}_parts{suffix}")
+
+    def _tile_add(self, part: Partial) -> str:
+        """A tile's part of a sum over rows; it is kept in memory where it keeps the column."""
+        if not part.total.keeps_column:
+            return f"{part.name} += {self._added(part)}"
+        place, inside = self._part_address(part), self.name("inside")
+        return indented(
+            f"{self._pointer(part.name)} is not None",
+            [
+                f"{part.name} = tl.load({place}, mask={inside}, other=0.0)",
+                f"tl.store({place}, {part.name} + {self._added(part)}, mask={inside})",
+            ],
+        )
+
+
+def _joined(total: RowSum, parts: str) -> str:
+    """The whole, from what each column of the tiles came to."""
+    return f"tl.sum({parts}, 0)" if total.word == "sum" else f"{EXTREMA[total.word][0]}({parts}, 0)"

@@ -1,0 +1,107 @@
+"""The space of a row kernel: which axes number the rows, and along which a row is summed.
+
+A row may run along several axes, x[n,c,p] along n and p for batch normalization; what is summed
+over rows, the mean of a loss, is added up after all rows are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from derive.notation.nodes import Bound, Component, Extremum, Index, Size, Tensor
+from derive.notation.op import Equation, Op
+from derive.plan.axes import Axis, AxisClasses
+
+
+@dataclass(frozen=True)
+class Space:
+    """The classes of the axes of rows and of columns, both in the order of the largest tensor."""
+
+    rows: tuple[Axis, ...]
+    columns: tuple[Axis, ...]
+
+
+def row_space(op: Op, classes: AxisClasses) -> Space | None:
+    """The space in which every equation is about one row, or comes after all rows; if any.
+
+    Neighbours in a row lie beside each other in memory: the last axis of the largest tensor is one
+    of its columns.
+    """
+    if classes.has_delta or classes.has_relation or classes.is_mixed:
+        return None
+    axes = [classes.of(c) for c in op.tensors.values()]
+    wide: tuple[Axis, ...] = max(axes, key=len)
+    if not wide or any(len(set(a)) < len(a) or not set(a) <= set(wide) for a in axes):
+        return None
+    if not _countable(op, classes, wide):
+        return None
+    found = [
+        space
+        for columns in _candidates(op, classes, wide)
+        if _holds(op, classes, space := Space(tuple(a for a in wide if a not in columns), columns))
+    ]
+    return next((space for space in found if space.rows), found[0] if found else None)
+
+
+def _candidates(op: Op, classes: AxisClasses, wide: tuple[Axis, ...]) -> list[tuple[Axis, ...]]:
+    """The axes that some sum runs over, or the last axis alone."""
+    sums = [s.axes for e in op.equations for s in _sums(e, classes)]
+    columns = [tuple(a for a in wide if a in axes) for axes in sums]
+    return [c for c in dict.fromkeys([*columns, wide[-1:]]) if wide[-1] in c]
+
+
+@dataclass(frozen=True)
+class _Sum:
+    bound: Bound
+    axes: frozenset[Axis]  # that it runs over
+
+
+def _sums(equation: Equation, classes: AxisClasses) -> Iterator[_Sum]:
+    """The sums and extrema of an equation, those inside others too."""
+    for bound in sorted(equation.expr.atoms(Bound), key=str):
+        body, dummies = bound.open()
+        places: dict[Index, Axis] = {}
+        for component in body.atoms(Component):
+            places |= zip(component.indices, classes.of(component), strict=True)
+        yield _Sum(bound, frozenset(places[d] for d in dummies if d in places))
+
+
+@dataclass
+class _Reading:
+    """What the equations so far have shown of a space."""
+
+    classes: AxisClasses
+    space: Space
+    late: set[Tensor] = field(default_factory=set)  # known only after all rows
+
+    def admits(self, equation: Equation) -> bool:
+        rows, columns = set(self.space.rows), set(self.space.columns)
+        target = set(self.classes.of(equation.target))
+        if target not in (rows | columns, rows, columns, set()):
+            return False
+        late = bool(self.late & {c.tensor for c in equation.expr.atoms(Component)})
+        for found in _sums(equation, self.classes):
+            if found.axes & rows:
+                late = True
+                if isinstance(found.bound, Extremum):
+                    return False
+            elif found.axes and found.axes != columns:  # what nothing carries is counted
+                return False
+        if late:
+            self.late.add(equation.target.tensor)
+        return not late or not target & rows
+
+
+def _holds(op: Op, classes: AxisClasses, space: Space) -> bool:
+    reading = _Reading(classes, space)
+    return all(reading.admits(equation) for equation in op.equations)
+
+
+def _countable(op: Op, classes: AxisClasses, wide: tuple[Axis, ...]) -> bool:
+    """Are the positions that conditions compare those of axes that can be told apart?"""
+    axes: dict[Size, set[Axis]] = {}
+    for component in op.tensors.values():
+        for index, axis in zip(component.indices, classes.of(component), strict=True):
+            axes.setdefault(index.size, set()).add(axis)
+    return all(len(axes.get(s, ())) == 1 and axes[s] <= set(wide) for s in classes.counted)
