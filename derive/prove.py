@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -19,6 +19,7 @@ from sympy import Add, Expr, Mul, S
 
 from derive.calculus.jacobian import jacobian
 from derive.derivation import Derivation, differentiate, total_gradient
+from derive.diagnosis import diagnose
 from derive.notation.effort import Exhausted, bounded, spend
 from derive.notation.known import size_of, work_on
 from derive.notation.latex import loss_beside, to_latex
@@ -96,6 +97,7 @@ class Refutation:
     at: dict[str, int]
     left: float
     right: float
+    why: tuple[str, ...] = ()  # what the derivation has instead
 
     def __bool__(self) -> bool:
         return False
@@ -111,6 +113,7 @@ class Refutation:
             else "  with",
         ]
         lines += [f"    {name} = {value}" for name, value in self.inputs.items()]
+        lines += [f"  {line}" for line in self.why]
         return "\n".join(lines)
 
     def latex(self) -> str:
@@ -173,7 +176,9 @@ class _Prover:
         if plain is not None:
             return plain
         found = self._refute()
-        return found if isinstance(found, Refutation) else self._attempt(thorough=True) or found
+        if isinstance(found, Refutation):
+            return replace(found, why=diagnose(self.derivation, self.statement))
+        return self._attempt(thorough=True) or found
 
     # -- proof ----------------------------------------------------------------------------------
 

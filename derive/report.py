@@ -335,8 +335,19 @@ def proofs(found: Sequence[Any], as_latex: bool) -> str:
     read = [f for f in found if not getattr(f, "refusal", None)]
     words = [f.word for f in found if hasattr(f, "word")]
     if as_latex or not words:
-        return "\n\n".join(f.latex() if as_latex else str(f) for f in read)
+        texts = [f.latex() if as_latex else str(f) for f in read]
+        return "\n\n".join([*texts, *([] if as_latex else _first_failing(read))])
     return "\n".join([*map(str, read), "", _counted(words)])
+
+
+def _first_failing(found: Sequence[Any]) -> list[str]:
+    """Of several equations the first that is not proved: what follows from it may be right."""
+    failing = [f for f in found if not f]
+    if len(found) < 2 or not failing:
+        return []
+    place = found.index(failing[0]) + 1
+    head = f"{len(found) - len(failing)} of {len(found)} proved"
+    return [f"{head}; the first that fails is number {place}: {failing[0].statement.text}"]
 
 
 def _counted(words: Sequence[str]) -> str:

@@ -24,6 +24,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("config",),
     ("catalogue",),
     ("emit",),
+    ("diagnosis",),
     ("prove",),
     ("theorems",),
     ("verify", "article", "listing", "page", "paper", "costs"),
