@@ -7,8 +7,9 @@ What is handed out must be what the equations say, even where the backward pass 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Iterator, Sequence
+from functools import cache, partial
+from math import inf
 from types import ModuleType
 from typing import Any
 
@@ -20,29 +21,39 @@ from derive.notation.op import Op
 from derive.plan.program import plan
 from derive.verify.memory import walks
 from derive.verify.reference import composed, evaluated, together
-from derive.verify.sample import Sample, error, gradients
+from derive.verify.sample import Sample, error, results
+from derive.verify.switches import near_switches
 
 CLOSE = 1e-10
 
 
 def by_themselves(op: Op, module: ModuleType, sample: Sample) -> tuple[float, float, str]:
     """The worst error of outputs, gradients and what is handed out; what is allowed."""
-    truth = evaluated(op, *sample.inputs, **sample.scalars)
-    found = [together(c, truth[c.tensor.name]) for c in op.outputs]
-    wanted = found, gradients(composed(op), sample)
+    device = sample.inputs[0].device
+    cases = [(sample, results(composed(op), sample))]
+    cases += [(n.sample.on(device), n.truth) for n in near_switches(op, sample.scalars)]
+    worst = max(_worst(op, module, s, [t.to(device) for t in truth]) for s, truth in cases)
+    return worst, CLOSE, f"{len(_saved(op))} kept"
+
+
+def _worst(op: Op, module: ModuleType, sample: Sample, truth: Sequence[Tensor]) -> float:
+    values = evaluated(op, *sample.inputs, **sample.scalars)
     worst = 0.0
     for walk in walks(module):
         with walk, torch.no_grad():
             found = getattr(module, f"{op.name}_forward")(*sample.inputs, **sample.scalars)
             outputs, kept = found[: len(op.outputs)], found[len(op.outputs) :]
-            given = getattr(module, f"{op.name}_backward")(*sample.cotangents, *kept)
+            backward = partial(getattr(module, f"{op.name}_backward"), *sample.cotangents, *kept)
+            given, none = backward(), backward(needs=(False,) * len(op.inputs))
+        if any(gradient is not None for gradient in none):
+            return inf  # what nobody needs
         got = [g for g, t in zip(given, sample.inputs, strict=True) if t.is_floating_point()]
-        pairs = [*zip(outputs, wanted[0], strict=True), *zip(got, wanted[1], strict=True)]
-        worst = max(worst, *(error(g, w) for g, w in (*pairs, *_handed_out(op, kept, truth))))
-    return worst, CLOSE, f"{len(kept)} kept"
+        pairs = [*zip((*outputs, *got), truth, strict=True), *handed_out(op, kept, values)]
+        worst = max(worst, *(error(g, w) for g, w in pairs))
+    return worst
 
 
-def _handed_out(
+def handed_out(
     op: Op, kept: tuple[Any, ...], truth: dict[str, Any]
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The tensors that some equation defines, and their values by it."""

@@ -20,9 +20,11 @@ from derive.errors import DeriveError
 from derive.notation.nodes import Component
 from derive.notation.op import Op
 from derive.plan.roles import roles
+from derive.verify import functions
 from derive.verify.complex_step import by_complex_step
 from derive.verify.exact import exact as compare_exactly
 from derive.verify.memory import in_memory_of_its_own
+from derive.verify.nan import not_a_number
 from derive.verify.offset import far_from_zero, re_centred
 from derive.verify.passes import by_themselves
 from derive.verify.program import Place, program, stochastic
@@ -41,6 +43,7 @@ from derive.verify.sample import (
     paired,
     results,
 )
+from derive.verify.small import of_one
 from derive.verify.switches import near_switches, where_it_switches
 from derive.verify.tiles import one_at_a_time_in_tiles
 from derive.verify.visible import answers, caught, visible
@@ -96,6 +99,8 @@ def _applies(name: str, op: Op, module: ModuleType) -> bool:
         return hasattr(module, f"{op.name}_double_backward")
     if name == "far from zero":
         return bool(re_centred(op))
+    if name == "functions by themselves":
+        return hasattr(module, "triton") and bool(functions.own_functions(module))
     if name == "where it switches":
         return bool(near_switches(op, {}))
     return "in tiles" not in name or hasattr(module, "_TILE")
@@ -325,6 +330,9 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("one at a time, in tiles", one_at_a_time_in_tiles),
     ("leading axes", _leading_axes),
     ("no rows", _no_rows),
+    ("sizes of 1", of_one),
+    ("not a number", not_a_number),
+    ("functions by themselves", functions.by_themselves),
     ("gradcheck", _gradcheck),
     ("gradgradcheck", _gradgradcheck),
 )

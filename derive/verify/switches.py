@@ -33,6 +33,7 @@ CLOSE = 1e-10
 _NEAR = 0.25  # how far the two sides are apart there, beside their size
 _GRID = 2.0**-10
 _HALVINGS = 60
+_SEEDS = 20  # draws, of which one has its maximum at the end of a row
 _PLACES = 2  # components of each switch at which inputs are sought
 _SCALES = (1e-1, 1e-3, 1e-6, 1e-9, 1e-12, 1e-15, 1e1, 1e3)
 _AT_ZERO = ("abs", "sign", "relu")  # these switch where their argument is zero
@@ -113,10 +114,49 @@ def near_switches(op: Op, scalars: Mapping[str, float]) -> tuple[Near, ...]:
 def _near_switches(op: Op, scalars: tuple[tuple[str, float], ...]) -> tuple[Near, ...]:
     first = replace(draw(op, SIZES), scalars=dict(scalars))
     found = [s for switch in switches(op) for s in _near(op, switch, first)]
-    if found or any(e.expr.has(Extremum) for e in op.equations):
+    extrema = _extrema(op)
+    found += [s for extremum in extrema for s in _at_the_ends(op, extremum, first)]
+    if found or extrema:
         found.append(_constant(first))
     near = (Near(s, _truth(op, s)) for s in found)
     return tuple(n for n in near if all(t.isfinite().all() for t in n.truth))
+
+
+def _extrema(op: Op) -> tuple[tuple[Extremum, tuple[Index, ...]], ...]:
+    """Every maximum and minimum over axes, and the axes it has where it stands."""
+    found: list[tuple[Extremum, tuple[Index, ...]]] = []
+
+    def visit(expr: Expr, axes: tuple[Index, ...]) -> None:
+        if isinstance(expr, Extremum):
+            found.append((expr, axes))
+        body, dummies = expr.open() if isinstance(expr, Bound) else (expr, ())
+        for part in (body,) if dummies else expr.args:
+            if isinstance(part, Expr) and not isinstance(part, Component):
+                visit(part, (*axes, *dummies))
+
+    for equation in op.equations:
+        visit(equation.expr, equation.target.indices)
+    return tuple(dict.fromkeys(found))
+
+
+def _at_the_ends(
+    op: Op, extremum: tuple[Extremum, tuple[Index, ...]], first: Sample
+) -> Iterator[Sample]:
+    """Draws in which it is attained at the first place, and in which at the last."""
+    expr, axes = extremum
+    body, dummies = expr.open()
+    wanted = {0, -1}
+    for seed in range(_SEEDS):
+        drawn = replace(first, inputs=draw(op, SIZES, seed).inputs)
+        values = evaluated(op, *drawn.inputs, **drawn.scalars)
+        shape = [values[i.size.name] for i in (*axes, *dummies)]
+        inside = value(body, (*axes, *dummies), values, drawn.inputs[0]).expand(shape)
+        inside = inside.flatten(len(axes))
+        best = inside.argmax(-1) if expr.word == "max" else inside.argmin(-1)
+        met = {p for p in wanted if (best == p % inside.shape[-1]).any()}
+        if met:
+            yield drawn
+        wanted -= met
 
 
 def _truth(op: Op, sample: Sample) -> tuple[Tensor, ...]:

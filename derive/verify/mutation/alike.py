@@ -5,19 +5,21 @@ In (x + r)^2 the inputs may change places; in Σ μ_i μ_j all of μ may have th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 
 from sympy import Expr
 
+from derive.derivation import differentiate, total_gradient
 from derive.notation.nodes import Component, Tensor
 from derive.notation.op import Equation, Op
+from derive.plan.program import plan
 from derive.rewrite import keeping_shape
 from derive.simplify.normal import TooLarge, normal
 from derive.verify.mutation.equivalence import put_in
 
 ALIKE = "the op is the same in both: every output is proved to be what it was"
-EVEN = "the op is even in it: every output is proved to be what it was"
+EVEN = "the sign makes no difference: every result is proved to be what it was"
 
 
 def are_alike(op: Op, names: Collection[str]) -> bool:
@@ -26,28 +28,39 @@ def are_alike(op: Op, names: Collection[str]) -> bool:
     if len(names) != 2 or not set(names) <= inputs.keys():
         return False
     one, other = (inputs[name] for name in names)
-    return _same(op, lambda e: _exchanged(e, one, other), op.definitions)
-
-
-def is_even(op: Op, name: str) -> bool:
-    """Is every output the same when this tensor has the other sign wherever it is used?"""
-    known = {t.name: (t, e) for t, e in op.definitions.items()}
-    if name not in known:
-        return False
-    tensor, equation = known[name]
-    negative = replace(equation, expr=-equation.expr)
-    return _same(op, lambda e: e, {**op.definitions, tensor: negative})
-
-
-def _same(op: Op, changed: Callable[[Expr], Expr], definitions: Mapping[Tensor, Equation]) -> bool:
     try:
         with keeping_shape():
-            return all(
-                normal(put_in(c, op.definitions)) == normal(changed(put_in(c, definitions)))
-                for c in op.outputs
-            )
+            opened = [put_in(c, op.definitions) for c in op.outputs]
+            return all(normal(e) == normal(_exchanged(e, one, other)) for e in opened)
     except TooLarge:
         return False
+
+
+def is_even(op: Op, name: str, backward: bool) -> bool:
+    """Is every result of a pass the same when this tensor has the other sign wherever it is used?
+
+    The backward pass is given inputs and what is saved; it computes the rest again.
+    """
+    derivation = differentiate(op)
+    saved = {c.tensor for c in plan(op, derivation).saved} if backward else set()
+    known = {t: e for t, e in op.definitions.items() if t not in saved}
+    ends: list[Expr] = list(op.outputs)
+    if backward:
+        gradients = {total_gradient(op, s.component): s for s in derivation.stages}
+        known |= {g.tensor: Equation(g, s.computed, "") for g, s in gradients.items()}
+        ends = [
+            total_gradient(op, derivation.stage[c.tensor.name].component) for c in op.differentiable
+        ]
+    wrong = {t: replace(e, expr=_negated(e.expr, name)) for t, e in known.items()}
+    try:
+        with keeping_shape():
+            return all(normal(put_in(e, known)) == normal(put_in(e, wrong)) for e in ends)
+    except TooLarge:
+        return False
+
+
+def _negated(expr: Expr, name: str) -> Expr:
+    return expr.xreplace({c: -c for c in expr.atoms(Component) if c.tensor.name == name})
 
 
 def _exchanged(expr: Expr, one: Tensor, other: Tensor) -> Expr:

@@ -25,6 +25,7 @@ class Edit:
     reason: str = ""  # why it is none then
     met: Edit | None = None  # noticed if, at any input of a check, another choice is made
     negated: str = ""  # the tensor that is given the other sign, if that is all
+    function: str = ""  # that it is in
 
     def applied(self, text: str) -> str:
         return text[: self.start] + self.new + text[self.end :]
@@ -52,7 +53,8 @@ class _Walk:
             if isinstance(node, ast.FunctionDef) and not exempt.is_exempt(node):
                 bound = {a.arg for a in (*node.args.args, *node.args.kwonlyargs)}
                 for statement in node.body:
-                    yield from self.statement(statement, bound, _is_kernel(node))
+                    for edit in self.statement(statement, bound, _is_kernel(node)):
+                        yield replace(edit, function=node.name)
 
     def statement(self, node: ast.stmt, bound: set[str], is_kernel: bool) -> Iterator[Edit]:
         """The edits of a statement; what it binds is bound from then on."""
@@ -90,15 +92,22 @@ class _Walk:
 
     def magnified(self, node: ast.stmt, edit: Edit, here: Here) -> Edit:
         """With a probe: the tensor that is computed here, or is meant, off by so much more."""
-        if not isinstance(node, ast.Assign) or here.kinds[_target(node)] is None:
+        computes = isinstance(node, ast.Assign) and here.kinds[_target(node)] is not None
+        gives = isinstance(node, ast.Return) and not isinstance(node.value, ast.Tuple)
+        if not computes and not gives:
             if edit.kind != "name":
                 return edit
             meant = self.text[edit.start : edit.end]
-            return edit.probed(edit.start, edit.end, magnified(meant, edit.new), SAME)
-        start, end = self.span(node.value)
-        if edit.start < start:
+            return edit.probed(
+                edit.start, edit.end, magnified(meant, edit.new, here.is_kernel), SAME
+            )
+        assert isinstance(node, ast.Assign | ast.Return)
+        if node.value is None or edit.start < self.span(node.value)[0]:
             return edit
-        return edit.probed(start, end, magnified(*self.sides(start, end, edit)), UNREAD)
+        start, end = self.span(node.value)
+        return edit.probed(
+            start, end, magnified(*self.sides(start, end, edit), here.is_kernel), UNREAD
+        )
 
     def inside(self, node: ast.AST, here: Here, blocks: set[int]) -> Iterator[tuple[ast.AST, Here]]:
         """A node and what is in it, but for statements with lines of their own."""

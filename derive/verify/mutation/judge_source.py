@@ -21,7 +21,8 @@ from derive.verify.mutation.finding import EQUIVALENT, KILLED, LIVE, Finding
 from derive.verify.mutation.kinds import kinds
 from derive.verify.mutation.load import loaded
 from derive.verify.mutation.reach import lines_run
-from derive.verify.run import CHECKS, Check, Row, _applies, _checked
+from derive.verify.mutation.screen import JUDGES
+from derive.verify.run import Check, Row, _applies, _checked
 
 _TIMES = 5  # how much longer than all checks of the module as it is a mutant may take
 UNREACHED = "no check runs these lines"
@@ -33,7 +34,7 @@ class Source:
 
     op: Op
     backend: str
-    checks: tuple[tuple[str, Check], ...] = CHECKS
+    checks: tuple[tuple[str, Check], ...] = JUDGES
     patience: float = 20.0  # seconds of work after which a mutant does not end
 
     @cached_property
@@ -81,7 +82,7 @@ class Source:
             return self.finding(number, EQUIVALENT, edit.reason)
         if edit.kind.startswith("exchanged") and are_alike(self.op, self._exchanged(edit)):
             return self.finding(number, EQUIVALENT, ALIKE)
-        if edit.negated and is_even(self.op, edit.negated):
+        if edit.negated and is_even(self.op, edit.negated, "backward" in edit.function):
             return self.finding(number, EQUIVALENT, EVEN)
         return self.finding(number, LIVE, "no check fails on it")
 

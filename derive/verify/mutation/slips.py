@@ -259,9 +259,11 @@ SLIPS: tuple[Slipping, ...] = (
 )
 
 
-def magnified(right: str, wrong: str) -> str:
-    """What is wrong, off by 1e30 times as much; what is the same number stays so."""
-    return f"(({wrong}) + {_HUGE} * (({wrong}) - ({right})))"
+def magnified(right: str, wrong: str, is_kernel: bool) -> str:
+    """What is wrong, off by 1e30 times as much; the same number stays the same."""
+    where = "tl.where" if is_kernel else "torch.where"
+    more = f"({wrong}) + {_HUGE} * (({wrong}) - ({right}))"
+    return f"{where}(({wrong}) == ({right}), {right}, {more})"
 
 
 def met(right: str, wrong: str, numbers: str) -> str:

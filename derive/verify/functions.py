@@ -1,0 +1,91 @@
+"""The functions that a module of kernels defines for itself, at kinks, ties and beyond numbers.
+
+Where they are used, such arguments are met by chance: no sum of squares is its threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from derive.emit.module import _imported
+from derive.emit.triton_printer import helpers_in
+from derive.notation.functions import ROWS
+from derive.notation.op import Op
+from derive.verify.reference import FUNCTIONS
+from derive.verify.sample import Sample, error
+
+CLOSE = 1e-10
+_VALUES = (-30.0, -1.5, -0.5, 0.0, 0.25, 1.0, 30.0, float("nan"))
+_KERNEL = """
+import triton
+import triton.language as tl
+
+@triton.jit
+def apply(a_ptr, b_ptr, y_ptr, BLOCK: tl.constexpr):
+    at = tl.arange(0, BLOCK)
+    a = tl.load(a_ptr + at)
+    b = tl.load(b_ptr + at)
+    tl.store(y_ptr + at, {expression})
+"""
+_REDUCTIONS = {"_largest": torch.amax, "_smallest": torch.amin}
+
+Function = Callable[..., Tensor]
+
+
+def own_functions(module: ModuleType) -> list[tuple[str, Function]]:
+    """Calls of the module's own functions, on a and b, and what gives the same."""
+    return list(_own(module))
+
+
+def _own(module: ModuleType) -> Iterator[tuple[str, Function]]:
+    for row in ROWS:
+        helpers = helpers_in(row.triton)
+        if helpers and all(hasattr(module, h) for h in helpers):
+            arguments = "ab"[: row.arity]
+            yield row.triton.format(*arguments), _taking(FUNCTIONS[row.name], row.arity)
+    for name, reduction in _REDUCTIONS.items():
+        if hasattr(module, name):
+            yield (
+                f"{name}(a) + 0 * b",
+                lambda a, _b, reduction=reduction: reduction(a).expand(len(a)),
+            )
+
+
+def _taking(function: Function, arity: int) -> Function:
+    return lambda *both: function(*both[:arity])
+
+
+def _everywhere(reduction: Function) -> Function:
+    return lambda a, _b: reduction(a).expand(len(a))
+
+
+def by_themselves(op: Op, module: ModuleType, sample: Sample) -> tuple[float, float, str]:
+    """The worst error; infinite where a number is given for what is none, or the reverse."""
+    del op
+    values = torch.tensor(_VALUES, dtype=torch.float64, device=sample.inputs[0].device)
+    a, b = values.repeat_interleave(len(values)), values.repeat(len(values))
+    found = own_functions(module)
+    worst = 0.0
+    for expression, function in found:
+        kernel = _kernel(expression, module)
+        for kept in (torch.full_like(a, True, dtype=torch.bool), ~(a.isnan() | b.isnan())):
+            x, y = torch.where(kept, a, 0.5), torch.where(kept, b, 0.5)
+            got, want = torch.empty_like(a), function(x, y)
+            kernel[(1,)](x, y, got, BLOCK=len(a))
+            if not torch.equal(got.isnan(), want.isnan()):
+                return float("inf"), CLOSE, f"{expression} at what is not a number"
+            known = want.isfinite()
+            worst = max(worst, error(got[known], want[known]))
+    return worst, CLOSE, f"{len(found)} functions"
+
+
+def _kernel(expression: str, module: ModuleType) -> Any:
+    made = _imported("applied", _KERNEL.format(expression=expression))
+    helpers = {h: getattr(module, h) for h in helpers_in(expression)}
+    made.__dict__.update(helpers)
+    return made.apply

@@ -1,0 +1,49 @@
+"""The checks that judge mutants: those of `derive verify`, after a quick one that most do not pass.
+
+Of two rows, gradients alone, kernels take a fifth of the time. Left out are finite differences of
+the first order, which see what autograd sees, less closely, and take the longest.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from types import ModuleType
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+
+from derive.notation.op import Op
+from derive.plan.roles import roles
+from derive.verify.reference import composed
+from derive.verify.run import CHECKS, EXACT, Check, Verdict, _shaped, sample_for
+from derive.verify.sample import Sample, errors, gradients
+
+_ROWS = 2
+
+
+def _two_rows(op: Op, module: ModuleType, sample: Sample) -> Verdict:
+    """The gradients of two rows."""
+    del sample
+    short, truth = _short(op)
+    return errors(gradients(getattr(module, op.name), short), truth), EXACT, ""
+
+
+def _two_rows_in_tiles(op: Op, module: ModuleType, sample: Sample) -> Verdict:
+    with patch.multiple(module, _LONGEST_ROW=0, _TILE=4):
+        return _two_rows(op, module, sample)
+
+
+@cache
+def _short(op: Op) -> tuple[Sample, tuple[Tensor, ...]]:
+    sample = sample_for(op, torch.float64)
+    if roles(op).leading is not None:
+        sample = _shaped(op, sample, lambda t: t[:_ROWS])
+    return sample, gradients(composed(op), sample)
+
+
+JUDGES: tuple[tuple[str, Check], ...] = (
+    ("gradients of two rows", _two_rows),
+    ("gradients of two rows, in tiles", _two_rows_in_tiles),
+    *((name, check) for name, check in CHECKS if name != "gradcheck"),
+)
