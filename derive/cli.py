@@ -8,7 +8,7 @@ from typing import IO, Any
 
 import click
 
-from derive import __version__, report
+from derive import __version__, completion, report
 from derive.console import GOOD, WRONG, exit_code, for_reader, progress, put, say, walk, warn
 from derive.options import Choice, Group, common_options, set_style
 from derive.options import settings as _settings
@@ -40,22 +40,13 @@ def cli() -> None:
     """Derive the gradients of tensor operations, and write the kernels that compute them."""
 
 
-def _complete_op(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[Any]:
-    """Names of the catalogue; the shell itself completes paths."""
-    from click.shell_completion import CompletionItem
-
-    from derive.catalogue import catalogue
-
-    names = [CompletionItem(n) for n in catalogue() if n.startswith(typed)]
-    return names or [CompletionItem(typed, type="file")]
-
-
-_op = click.argument("op", metavar="OP", shell_complete=_complete_op)
-_ops = click.argument("ops", metavar="[OP]...", nargs=-1, shell_complete=_complete_op)
+_op = click.argument("op", metavar="OP", shell_complete=completion.ops)
+_ops = click.argument("ops", metavar="[OP]...", nargs=-1, shell_complete=completion.ops)
 _out = click.option("--out", metavar="DIR", help="The output folder (default: generated).")
 _backends = click.option(
-    "--backend", "backends", metavar="NAME", multiple=True, help="Only this one; may be repeated."
-)
+    "--backend", "backends", metavar="NAME", multiple=True, shell_complete=completion.backends,
+    help="Only this one; may be repeated.",
+)  # fmt: skip
 _style = click.option(
     "--output-format", "style", type=Choice(report.FORMATS), default="full", show_default=True,
     callback=set_style, help="How results, and errors, are told.",
@@ -67,7 +58,12 @@ _style = click.option(
 @click.option("--costs", is_flag=True, help="What is saved, moved and computed, in sizes.")
 @click.pass_context
 def list_ops(ctx: click.Context, ops: Sequence[str], costs: bool) -> None:
-    """List every op, or those named: title, class of kernel, backends."""
+    """List every op, or those named: title, class of kernel, backends.
+
+    \b
+    derive list
+    derive list layer_norm softmax --costs
+    """
     from derive import commands
     from derive.commands import overview
 
@@ -87,7 +83,10 @@ _form = click.option(
 
 @cli.command()
 @_op
-@click.option("--wrt", metavar="INPUT", help="Only the gradient of this input.")
+@click.option(
+    "--wrt", metavar="INPUT", shell_complete=completion.tensors,
+    help="Only the gradient of this input.",
+)  # fmt: skip
 @click.option("--trace", is_flag=True, help="Every step, with the law it follows from.")
 @click.option("--next", "stepwise", is_flag=True, help="Step by step: a hint, Enter, the step.")
 @_form
@@ -120,7 +119,12 @@ def show(op: str, wrt: str | None, trace: bool, stepwise: bool, form: str) -> No
 @_form
 @click.option("-o", "file", type=click.File("w", "utf-8", lazy=True), default="-", metavar="FILE")
 def latex(op: str, part: str, standalone: bool, form: str, file: IO[str]) -> None:
-    """Print the derivation as LaTeX."""
+    """Print the derivation as LaTeX.
+
+    \b
+    derive latex layer_norm --standalone -o layer_norm.tex
+    derive latex layer_norm --part result --form factored
+    """
     from derive.commands import derivations
 
     texts = [d.latex(part=part, standalone=standalone, form=form) for d in derivations(op)]
@@ -167,6 +171,11 @@ def prove(
 
     In the equation `dy` is the cotangent of the output y, `dt` the gradient of t, and
     `d(y[b,h])/d(sigma[p])` a Jacobian.
+
+    \b
+    derive prove layer_norm '1[h]*mu[b,h] = 0'
+    derive prove layer_norm --from by_hand.txt    # the first line that fails, and why
+    derive prove layer_norm --from paper.md
     """
     from derive.commands import proofs, unreadable
     from derive.scaffold import decoded
@@ -187,6 +196,10 @@ def generate(ops: Sequence[str], out: str | None, backends: Sequence[str]) -> No
     """Write the code of ops.
 
     With no OP, files that derive wrote are removed if their op is gone.
+
+    \b
+    derive generate my_op.op
+    derive generate layer_norm --backend triton --out kernels
     """
     from derive.commands import write_all
     from derive.project import request
@@ -214,7 +227,13 @@ def check(
     diff: bool,
     style: str,
 ) -> None:
-    """Check that the generated files are up to date. Writes nothing."""
+    """Check that the generated files are up to date. Writes nothing.
+
+    \b
+    derive check
+    derive check my_op.op --diff
+    derive check --output-format github    # annotations, in a workflow
+    """
     from derive.commands import check_all
     from derive.emit.check import remedy
     from derive.project import request
@@ -242,7 +261,12 @@ def check(
 def verify(
     ctx: click.Context, ops: Sequence[str], backends: Sequence[str], mutate: bool, style: str
 ) -> None:
-    """Verify the gradients of the generated code."""
+    """Verify the gradients of the generated code.
+
+    \b
+    derive verify my_op.op
+    derive verify layer_norm --backend torch --mutate    # would a mistake be noticed?
+    """
     from derive.commands import mutations, verdicts
 
     found = verdicts(ops, backends, progress("verifying"))
@@ -342,9 +366,13 @@ def bench(
 
 
 @cli.command()
-@click.argument("code")
+@click.argument("code", shell_complete=completion.codes)
 def explain(code: str) -> None:
-    """Explain an error in full, by its code."""
+    """Explain an error in full, by its code.
+
+    \b
+    derive explain E301
+    """
     from derive.commands import explanation
 
     click.echo(report.explained(explanation(code)))

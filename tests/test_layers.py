@@ -30,7 +30,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("verify", "article", "listing", "page", "paper", "costs"),
     ("report", "scaffold", "project"),
     ("bench",),
-    ("commands", "options"),
+    ("commands", "completion", "options"),
     ("console",),
     ("cli",),
     ("__main__",),

@@ -64,14 +64,14 @@ def _refuse_twins(names: Iterable[str]) -> None:
 def _made(ops: Sequence[Op]) -> Iterable[str]:
     """By as many processes as there are processors, if there are many."""
     if len(ops) < _MANY or not workers.available():
-        yield from map(_page, ops)
+        yield from map(printed, ops)
         return
-    with workers.each(_page, ops) as found:
+    with workers.each(printed, ops) as found:
         for op, text in zip(ops, found, strict=True):
-            yield _page(op) if text is None else text
+            yield printed(op) if text is None else text
 
 
-def _page(op: Op) -> str:
+def printed(op: Op) -> str:
     """A page that was printed before is taken from the disk."""
     backends = (BACKENDS[name] for name in ("torch", "triton", "latex"))
     sources = dict.fromkeys((*(s for b in backends for s in sources_of(op, b)), *_own()))

@@ -21,8 +21,7 @@ from typing import Any
 import pytest
 
 from derive.catalogue import load
-from derive.page.build import page
-from derive.page.write import index
+from derive.page.write import index, printed
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM = os.environ.get("DERIVE_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
@@ -84,7 +83,7 @@ def measured(text: str, width: int, folder: Path) -> dict[str, Any]:
 
 @cache
 def text_of(name: str) -> str:
-    return page(load(name))
+    return printed(load(name))
 
 
 @pytest.mark.parametrize("width", [360, 800, 1400])

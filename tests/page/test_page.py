@@ -26,7 +26,7 @@ from derive.errors import DeriveError
 from derive.notation.op import Op
 from derive.page.build import FONT, page
 from derive.page.code import modules
-from derive.page.write import INDEX, index, pages, write
+from derive.page.write import INDEX, index, pages, printed, write
 from derive.plan.program import plan
 
 HERE = Path(__file__).parent
@@ -46,7 +46,7 @@ d_x_hat[b]  = 1[h] * class_[b,h]^2 * eps
 
 @cache
 def text_of(name: str) -> str:
-    return page(load(name))
+    return printed(load(name))
 
 
 def parsed(text: str) -> ET.Element:
