@@ -10,28 +10,47 @@ from derive.derivation import Derivation
 
 @dataclass(frozen=True)
 class Check:
-    """What is compared, and with what."""
+    """A row that the command prints, and what is compared with what."""
 
     name: str
     against: str
 
 
-_ALWAYS = (
-    Check("outputs and gradients in fp64", "autograd of the op's equations, composed in torch"),
-    Check("the formulas, in exact arithmetic", "dual numbers at rational inputs: equal or not"),
-    Check("outputs and gradients in fp32 and bf16", "fp64 on the same rounded inputs"),
-    Check("one gradient at a time, several axes for one, an empty batch", "the same in fp64"),
-    Check("gradcheck and gradgradcheck", "differences, with tolerances that see a dropped term"),
+RELATIONS = "its own relations"
+CHECKS = (
+    Check("fp64 against autograd", "outputs and gradients; autograd of the equations, composed"),
+    Check("exact, by dual numbers", "the formulas at rational inputs; equal or not"),
+    Check(RELATIONS, "nothing: no reference is needed"),
+    Check("fp64 by complex step", "gradients; a step that cancels nothing"),
+    Check("float32 against fp64", "the same rounded inputs in fp64, as exactly as they allow"),
+    Check("float16 against fp64", "the same"),
+    Check("bfloat16 against fp64", "the same"),
+    Check("rows in tiles", "long rows, which kernels walk in tiles"),
+    Check("where it switches", "inputs on both sides of each kink and condition, and just there"),
+    Check("far from zero", "inputs with a large mean"),
+    Check("memory of its own", "no result shares memory with what must not change"),
+    Check("passes by themselves", "forward and backward called as functions"),
+    Check("one gradient at a time", "only some of the gradients are wanted"),
+    Check("one at a time, in tiles", "both"),
+    Check("leading axes", "any number of axes for one"),
+    Check("no rows", "an empty batch"),
+    Check("sizes of 1", "axes of one place"),
+    Check("not a number", "what is not a number stays so, where it should"),
+    Check("functions by themselves", "each function of the table, over its whole range"),
+    Check("gradcheck", "differences, with tolerances that see a dropped term"),
+    Check("gradgradcheck", "the same, of the double backward"),
 )
 
 
 def checks(derivation: Derivation) -> list[Check]:
     """Those of every op, and the relations that this one's symmetries imply."""
-    return [*_ALWAYS, *_relations(derivation)]
+    return list(_with_relations(sum(bool(i.reason) for i in derivation.identities)))
 
 
-def _relations(derivation: Derivation) -> Iterator[Check]:
-    count = sum(bool(i.reason) for i in derivation.identities)
-    if count:
-        several = "1 relation" if count == 1 else f"{count} relations"
-        yield Check(f"{several} among the gradients (theorems above)", "nothing: no reference")
+def _with_relations(count: int) -> Iterator[Check]:
+    several = "1 relation" if count == 1 else f"{count} relations"
+    for check in CHECKS:
+        if check.name != RELATIONS:
+            yield check
+        elif count:
+            yield Check(RELATIONS, f"{several} among the gradients (theorems); no reference")

@@ -25,6 +25,7 @@ from derive.emit.narrative import narrative
 from derive.errors import DeriveError
 from derive.notation.op import Op
 from derive.page.build import FONT, page
+from derive.page.checks import CHECKS, RELATIONS, checks
 from derive.page.code import modules
 from derive.page.write import INDEX, index, pages, printed, write
 from derive.plan.program import plan
@@ -238,3 +239,13 @@ def test_what_derive_did_not_write_stays(tmp_path: Path) -> None:
     (tmp_path / "relu.html").symlink_to(tmp_path / "elsewhere.html")
     with pytest.raises(DeriveError, match="symbolic link"):
         write(pages([load("relu")]), tmp_path)
+
+
+def test_the_checks_that_are_listed_are_those_of_the_command() -> None:
+    from derive.verify import run
+
+    assert [check.name for check in CHECKS] == [name for name, _ in run.CHECKS]
+    for name in ("layer_norm", "matmul"):
+        derivation = differentiate(load(name))
+        shown = {check.name for check in checks(derivation)}
+        assert (RELATIONS in shown) == any(i.reason for i in derivation.identities)
