@@ -15,7 +15,15 @@ from sympy.core.sorting import default_sort_key
 from derive.notation.conditions import EQUAL, Iverson, iverson
 from derive.notation.functions import Elementwise, call
 from derive.notation.nodes import Contraction, Extremum, Index, Maximum, Minimum, Size, free_indices
-from derive.simplify.normal import NormalForm, Term, constant, factor, numeric_power, product_of
+from derive.simplify.normal import (
+    NormalForm,
+    Term,
+    constant,
+    factor,
+    numeric_power,
+    product,
+    product_of,
+)
 
 _LARGEST_PRIME = 1000  # looked for in a number of which the logarithm is taken
 
@@ -198,8 +206,11 @@ class Elementary(Splitting):
             shared, rest = -shared, _negative(rest)
         coefficient, pairs = _factors(shared)
         pairs += _factors(rest)[1] if not isinstance(rest, Add) else [(rest, S.One)]
+        halves = [h for b, e in pairs if e.is_positive and (h := _sign_of_half(b)) is not None]
+        pairs = [(b, e) for b, e in pairs if not e.is_positive or _sign_of_half(b) is None]
         signs = [_sign_of_power(b, e) for b, e in pairs if not _is_positive(b)]
-        return [product_of([constant(_MINUS if coefficient.is_negative else S.One), *signs])]
+        found = product_of([constant(_MINUS if coefficient.is_negative else S.One), *signs])
+        return product([[found], *map(self.expand, halves)])
 
     def _logarithm(self, inside: Expr) -> list[Term]:
         """log(a b) = log(a) + log(b) for a > 0; log(u^k) = k log(u) unless k is even."""
@@ -272,6 +283,15 @@ def _by_parity(name: str, arg: Expr) -> list[Term]:
     if _leads_negative(arg):
         return [constant(_PARITY[name]) * factor(call(name, _negative(arg)))]
     return [factor(call(name, arg))]
+
+
+def _sign_of_half(base: Expr) -> Expr | None:
+    """sign(1 + s) = 1 + (s - s²)/2 for s = ±sign(u): it is 0 where s = -1, else 1."""
+    s = base - 1
+    coefficient, rest = s.as_coeff_Mul()
+    if coefficient not in (1, -1) or not isinstance(rest, Elementwise) or rest.row.name != "sign":
+        return None
+    return Add(1, Mul(_HALF, Add(s, -Pow(s, 2))))
 
 
 def _sign_of_power(base: Expr, exponent: Expr) -> Term:

@@ -51,7 +51,7 @@ def _own(module: ModuleType) -> Iterator[tuple[str, Function]]:
     for name, reduction in _REDUCTIONS.items():
         if hasattr(module, name):
             yield (
-                f"{name}(a) + 0 * b",
+                f"{name}(a, 0) + 0 * b",
                 lambda a, _b, reduction=reduction: reduction(a).expand(len(a)),
             )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from derive.verify.mutation import exempt
 from derive.verify.mutation.kinds import Kinds
-from derive.verify.mutation.slips import SAME, SLIPS, UNREAD, Here, Slip, magnified, met
+from derive.verify.mutation.slips import EVERYWHERE, SAME, SLIPS, UNREAD, Here, Slip, magnified, met
 
 
 @dataclass(frozen=True)
@@ -68,21 +68,32 @@ class _Walk:
             for slip in (s for slipping in SLIPS for s in slipping(part, place)):
                 edit = Edit(slip.kind, *self.change(part, slip), first, max(first, last))
                 if choice := place.chosen(part):
-                    edit = replace(edit, met=self.met(choice, edit, place))
+                    edit = replace(edit, met=self.met(choice, edit))
                 if slip.negates and part in (node, getattr(node, "value", None)):
                     edit = replace(edit, negated=_target(node))
                 if slip.probe:
-                    yield edit.probed(*self.span(part), slip.probe, slip.reason)
-                else:
-                    yield self.magnified(node, edit, here)
+                    edit = edit.probed(*self.span(part), slip.probe, slip.reason)
+                edit = edit if edit.probe else self.magnified(node, edit, here)
+                yield edit if edit.probe else self.compared(node, part, edit, place)
         bound |= _bound_by(node)
         for block in blocks:
             yield from self.statement(block, bound, is_kernel)
 
-    def met(self, choice: ast.AST, edit: Edit, here: Here) -> Edit:
+    def compared(self, node: ast.stmt, part: ast.AST, edit: Edit, here: Here) -> Edit:
+        """In a kernel, what makes addresses: with a probe that raises where it is another."""
+        whole = node.value if isinstance(node, ast.Assign) else part
+        if not here.is_kernel or not isinstance(whole, ast.expr):
+            return edit
+        start, end = self.span(whole)
+        if edit.start < start:
+            return edit
+        text = met(*self.sides(start, end, edit))
+        return edit.probed(start, end, text, EVERYWHERE)
+
+    def met(self, choice: ast.AST, edit: Edit) -> Edit:
         """What is noticed if the choice is another anywhere."""
         start, end = self.span(choice)
-        text = met(*self.sides(start, end, edit), here.numbers)
+        text = met(*self.sides(start, end, edit))
         return Edit("met", start, end, text, edit.first, edit.last)
 
     def sides(self, start: int, end: int, edit: Edit) -> tuple[str, str]:

@@ -50,6 +50,7 @@ _HUGE = "1e30"
 _OUTSIDE = "what is loaded outside the row reaches no result: NaN does not either"
 UNREAD = "what it changes reaches no result: 1e30 times as much does not either"
 SAME = "it is the same number: 1e30 times the difference changes nothing"
+EVERYWHERE = "it is the same wherever it is computed: what raises where it differs does not"
 _UNASKED = "nobody asks whether that needs a gradient"
 _ZERO = "what is masked is zero as it is: 1e30 times as much changes nothing"
 _SIGNLESS = "the sign reaches no result: absolute values give the same"
@@ -73,11 +74,6 @@ class Here:
     @property
     def absolute(self) -> str:
         return "tl.abs" if self.is_kernel else "abs"
-
-    @property
-    def numbers(self) -> str:
-        """What gives the numbers of a tensor: in a kernel, the interpreter's."""
-        return ".handle.data" if self.is_kernel else ""
 
     def below(self, node: ast.AST, child: ast.AST) -> Here:
         """What is known of a child of the node."""
@@ -266,10 +262,11 @@ def magnified(right: str, wrong: str, is_kernel: bool) -> str:
     return f"{where}(({wrong}) == ({right}), {right}, {more})"
 
 
-def met(right: str, wrong: str, numbers: str) -> str:
-    """What raises where the two choose differently."""
-    differ = f"(({wrong}) != ({right})){numbers}"
-    return f"[{wrong}][(lambda c: int(getattr(c, 'any', lambda: c)()))({differ})]"
+def met(right: str, wrong: str) -> str:
+    """What raises where the two differ: tensors, in kernels the interpreter's, or plain values."""
+    numbers = "getattr(getattr(c, 'handle', c), 'data', c)"
+    differ = f"(lambda c: int(getattr({numbers}, 'any', lambda: c)()))(({wrong}) != ({right}))"
+    return f"[{wrong}][{differ}]"
 
 
 def _is_sign(node: ast.Call) -> bool:
