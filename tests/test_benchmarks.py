@@ -1,12 +1,18 @@
-"""The benchmark of derivations runs; what it measures is not asserted here."""
+"""The benchmarks run; what they measure is not asserted here."""
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import derive
+from derive.catalogue import catalogue
+from derive.emit.triton_module import has_kernels
 
 BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "derivation.py"
 
@@ -23,3 +29,26 @@ def test_the_benchmark_of_derivations_runs() -> None:
     assert "cannot be checked" not in beside
     assert "wrong" not in beside
     assert growth.startswith("| chain, element-wise: equations | 10, 20 | ")
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_kernels_runs_where_there_is_no_gpu(tmp_path: Path) -> None:
+    """Every kernel is right under the interpreter; its times are written, and say nothing."""
+    script = BENCHMARK.with_name("gpu.py")
+    done = subprocess.run(
+        [sys.executable, str(script), "--small", "--out", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        env={**os.environ, "TRITON_INTERPRET": "1"},
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    found = json.loads((tmp_path / "gpu.json").read_text("utf-8"))
+    assert {t["op"] for t in found["times"]} == {
+        "layer_norm", "rms_norm", "softmax", "cross_entropy", "swiglu",
+    }  # fmt: skip
+    assert {t["who"] for t in found["times"]} >= {"derive", "torch"}
+    kernels = [n for n in catalogue() if has_kernels(derive.load(n))]
+    assert sorted(c["op"] for c in found["checks"]) == sorted(2 * kernels)
+    assert all(c["passed"] for c in found["checks"])
+    assert (tmp_path / "gpu.svg").exists()

@@ -44,10 +44,10 @@ class Addresses:
         axes = self._axes(component)
         rows, columns = self.schedule.roles.rows, self.schedule.roles.columns
         row, place = self.name("row"), self.name("columns")
-        if axes == (*rows, *columns):
-            return f"{layout.across(row)} * {self.length} + {place}"
         if axes == rows:
             return row
+        if axes == (*rows, *columns):
+            return f"{layout.across(row)} * {self.length} + {place}"
         if axes in (columns, ()):
             return place if axes else ""
         sizes = [i.size.name for i in component.indices]

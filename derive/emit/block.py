@@ -34,7 +34,7 @@ class BlockWriter(KernelWriter):
                 *(self._store(c, n) for c, n in self.results),
             ),
             tuple(map(self._part_store, self.partials)),
-            once=bool(self.partials),
+            once=bool(self.partials) or not self.layout.columns,
         )
 
     def _reduced(self, total: RowSum) -> str:

@@ -92,7 +92,8 @@ class KernelWriter:
         self.results = results
         self.partials = partials(schedule, name)
         self.persistent = persistent
-        self.layout = Layout(name, several=self.several)
+        columns = bool(schedule.roles.columns)
+        self.layout = Layout(name, several=self.several, columns=columns)
 
     # -- what is there --------------------------------------------------------------------------
 
@@ -135,7 +136,8 @@ class KernelWriter:
         shown = [*self.used, *(c for c, _ in self.results)]
         wanted = self.numbers | self.at.sizes(shown, self.expressions)
         names = (s.name for s in sorted(wanted, key=lambda s: s.rank))
-        return list(dict.fromkeys([self.at.length, *names]))
+        length = [self.at.length] if self.layout.columns else []
+        return list(dict.fromkeys([*length, *names]))
 
     def arguments(self) -> list[str]:
         """What the host passes, in order; constants follow."""
@@ -150,7 +152,9 @@ class KernelWriter:
             a if a in plain else f"{a}: tl.constexpr" if a in constants else self._pointer(a)
             for a in self.arguments()
         ]
-        items += [f"{self.name('ROWS')}: tl.constexpr", "BLOCK: tl.constexpr", "ACC: tl.constexpr"]
+        items.append(f"{self.name('ROWS')}: tl.constexpr")
+        items += ["BLOCK: tl.constexpr"] if self.layout.columns else []
+        items.append("ACC: tl.constexpr")
         return bracketed(f"def {kernel}(", items, "):", 0)
 
     def _pointer(self, name: str) -> str:
@@ -177,7 +181,8 @@ class KernelWriter:
     def _load(self, component: Component) -> str:
         name = component.tensor.name
         place = self._address(name, component)
-        other = "0" if isinstance(component.tensor, Labels) else "0.0"
+        other = "0.0" if self.layout.columns else "1.0"  # of which a logarithm may be taken
+        other = "0" if isinstance(component.tensor, Labels) else other
         there = self.layout.mask(self.schedule.kind(component))
         mask = f", mask={there}, other={other}" if there else ""
         cast = "" if isinstance(component.tensor, Labels) else ".to(ACC)"

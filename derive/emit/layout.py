@@ -10,10 +10,14 @@ from derive.plan.rows import FULL, ROW, SHARED
 
 @dataclass(frozen=True)
 class Layout:
-    """Shapes, masks and axes of values by their kind; a scalar is a scalar in both."""
+    """Shapes, masks and axes of values by their kind; a scalar is a scalar in both.
+
+    Several rows of no columns are a vector.
+    """
 
     name: Namer
     several: bool  # rows
+    columns: bool = True
 
     @property
     def axis(self) -> int:
@@ -31,7 +35,7 @@ class Layout:
     def mask(self, kind: str) -> str:
         """Which values of a kind are there; empty if all are: each row is one of the rows."""
         if kind not in (FULL, SHARED):
-            return ""
+            return self.name("here") if kind == ROW and not self.columns else ""
         return self.name("along" if self.several and kind == SHARED else "inside")
 
     def once(self, kind: str) -> str:

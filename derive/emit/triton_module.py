@@ -93,11 +93,13 @@ class TritonModule:
     def render(self) -> str:
         p, io = self.program, self.io
         forward, backward = self._forward_kernels(BlockWriter), self._backward_kernels(BlockWriter)
+        tiles = bool(p.roles.columns)  # rows of no columns are never long
         parts = {
             "forward_row": forward.kernel("_forward_row"),
-            "forward_tiles": self._forward_kernels(TileWriter).kernel("_forward_tiles"),
+            "forward_tiles": tiles and self._forward_kernels(TileWriter).kernel("_forward_tiles"),
             "backward_row": backward.kernel("_backward_row"),
-            "backward_tiles": self._backward_kernels(TileWriter).kernel("_backward_tiles"),
+            "backward_tiles": tiles
+            and self._backward_kernels(TileWriter).kernel("_backward_tiles"),
             "forward": self._forward(forward),
             "backward": self._backward(backward),
         }
@@ -108,7 +110,7 @@ class TritonModule:
             **more.build(),
             names=io.helper_names,
             helpers=helpers_in(repr(parts)),
-            column=self.at.length,
+            column=self.at.length if tiles else "",
             like=p.op.differentiable[0].tensor.name,
             cotangent=self.given[0].tensor.name,
             forward_tensors=", ".join(_real(p.op.inputs)),
@@ -172,9 +174,7 @@ class TritonModule:
             tuple(self._host_line(w, io.inputs, like) for w in self.forward_work.prologue),
             tuple(self._empty_outputs()),
             self._choose("forward"),
-            self._call(
-                f"triton.cdiv({self.name('rows')}, {self.name('many')})", kernels.arguments()
-            ),
+            self._call("forward", kernels.arguments()),
             tuple(self._host_line(w, io.inputs, like) for w in self.forward_work.epilogue),
             f"[{', '.join(self._returned())}]",
         )
@@ -211,7 +211,7 @@ class TritonModule:
             tuple(self._host_line(w, io.saved_inputs) for w in self.backward_work.prologue),
             tuple(self._allocations()),
             self._choose("backward"),
-            self._call(self.name("programs"), kernels.arguments()),
+            self._call("backward", kernels.arguments()),
             tuple(self._epilogue()),
             self._computed(),
             self._launch(),
@@ -300,19 +300,30 @@ class TritonModule:
         return (*shown, f"{self.at.length} = {self.at.of_length}") if several else shown
 
     def _choose(self, which: str) -> str:
+        """The line that tells the kernel for the length of a row; where rows have none, nothing."""
         kernel, many, block = map(self.name, ("kernel", "many", "block"))
-        column = self.at.length
-        return f"{kernel}, {many}, {block} = _choose({column}, _{which}_row, _{which}_tiles)"
+        if not self.program.roles.columns:
+            return ""
+        chosen = f"_choose({self.at.length}, _{which}_row, _{which}_tiles)"
+        return f"{kernel}, {many}, {block} = {chosen}"
 
-    def _call(self, programs: str, arguments: list[str]) -> str:
+    def _call(self, which: str, arguments: list[str]) -> str:
+        """The launch: forward as many programs as there are rows to take, backward fewer."""
+        kernel, many, block = map(self.name, ("kernel", "many", "block"))
+        shape, numbers = [f"BLOCK={block}"], f"{many} * {block}"
+        if not self.program.roles.columns:
+            kernel, many, shape, numbers = f"_{which}_row", "_FEW", [], "_FEW"
         launch = [
-            f"{self.name('ROWS')}={self.name('many')}",
-            f"BLOCK={self.name('block')}",
+            f"{self.name('ROWS')}={many}",
+            *shape,
             f"ACC=tl.float64 if {self.io.work} is torch.float64 else tl.float32",
-            f"num_warps=_warps({self.name('many')} * {self.name('block')})",
+            f"num_warps=_warps({numbers})",
             "enable_fp_fusion=True",
         ]
-        return bracketed(f"{self.name('kernel')}[({programs},)](", [*arguments, *launch], ")", 12)
+        programs = self.name("programs")
+        if which == "forward":
+            programs = f"triton.cdiv({self.name('rows')}, {many})"
+        return bracketed(f"{kernel}[({programs},)](", [*arguments, *launch], ")", 12)
 
 
 class _HostPrinter(TorchPrinter):

@@ -16,7 +16,10 @@ from derive.plan.axes import Axis, AxisClasses
 
 @dataclass(frozen=True)
 class Space:
-    """The classes of the axes of rows and of columns, both in the order of the largest tensor."""
+    """The classes of the axes of rows and of columns, both in the order of the largest tensor.
+
+    With no columns a row is a single number.
+    """
 
     rows: tuple[Axis, ...]
     columns: tuple[Axis, ...]
@@ -36,12 +39,19 @@ def row_space(op: Op, classes: AxisClasses) -> Space | None:
         return None
     if not _countable(op, classes, wide):
         return None
+    if _is_flat(axes, classes):
+        return Space(wide, ())
     found = [
         space
         for columns in _candidates(op, classes, wide)
         if _holds(op, classes, space := Space(tuple(a for a in wide if a not in columns), columns))
     ]
     return next((space for space in found if space.rows), found[0] if found else None)
+
+
+def _is_flat(axes: list[tuple[Axis, ...]], classes: AxisClasses) -> bool:
+    """Is each number computed from those at the same place, whatever place it is?"""
+    return len({a for a in axes if a}) == 1 and not classes.summed and not classes.counted
 
 
 def _candidates(op: Op, classes: AxisClasses, wide: tuple[Axis, ...]) -> list[tuple[Axis, ...]]:

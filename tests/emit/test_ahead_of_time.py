@@ -51,10 +51,8 @@ def compiled(jobs: list[dict[str, object]]) -> list[dict[str, object]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("name", FIRST)
+@pytest.mark.parametrize("name", [name for name in FIRST if name in OPS])
 def test_kernels_compile_for_every_dtype(name: str) -> None:
-    if name not in OPS:
-        return
     dtypes = ("fp16", "bf16", "fp32", "fp64")
     done = compiled([job(name, dtype, 1024) for dtype in dtypes])
     assert len(done) == 4 * len(dtypes)

@@ -45,8 +45,10 @@ def walk(monkeypatch: pytest.MonkeyPatch) -> Walk:
     """Makes a module take its rows in one block, or in tiles of 64 columns."""
 
     def choose(name: str, way: str) -> None:
-        monkeypatch.setattr(module(name), "_LONGEST_ROW", 0 if way == "tiles" else 1 << 20)
-        monkeypatch.setattr(module(name), "_TILE", 64)
+        made = module(name)
+        if hasattr(made, "_TILE"):
+            monkeypatch.setattr(made, "_LONGEST_ROW", 0 if way == "tiles" else 1 << 20)
+            monkeypatch.setattr(made, "_TILE", 64)
 
     return choose
 

@@ -110,5 +110,8 @@ def test_both_kernels_agree_with_autograd(seed: int) -> None:
     module = derive.build(op, backend="triton")
     sample = draw(op, SIZES)
     assert worst(module.f, op, sample) < 1e-10, text
-    with patch.multiple(module, _LONGEST_ROW=0, _TILE=4):
+    with patch.multiple(module, _FEW=16):
         assert worst(module.f, op, sample) < 1e-10, text
+    if hasattr(module, "_TILE"):
+        with patch.multiple(module, _LONGEST_ROW=0, _TILE=4):
+            assert worst(module.f, op, sample) < 1e-10, text

@@ -83,8 +83,10 @@ def walk(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
 
     def choose(name: str, way: str) -> None:
         made = module(name)
-        monkeypatch.setattr(made, "_LONGEST_ROW", 0 if way == "tiles" else 1 << 20)
-        monkeypatch.setattr(made, "_TILE", 4)
+        monkeypatch.setattr(made, "_FEW", 16)
+        if hasattr(made, "_TILE"):
+            monkeypatch.setattr(made, "_LONGEST_ROW", 0 if way == "tiles" else 1 << 20)
+            monkeypatch.setattr(made, "_TILE", 4)
 
     return choose
 
