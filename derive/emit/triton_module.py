@@ -118,6 +118,16 @@ class TritonModule:
             **parts,
         )
 
+    def moved(self) -> tuple[tuple[Component, ...], tuple[Component, ...]]:
+        """What the kernels of short rows, and what follows them, read and write: forward, backward.
+
+        Beside it each program of a backward pass writes its part of what the rows share.
+        """
+        forward, backward = self._forward_kernels(BlockWriter), self._backward_kernels(BlockWriter)
+        ways = ((forward, self.forward_work), (backward, self.backward_work))
+        first, second = (_touched(writer, schedule) for writer, schedule in ways)
+        return first, second
+
     # -- kernels --------------------------------------------------------------------------------
 
     def _forward_kernels(self, kind: type[Writer]) -> Writer:
@@ -345,6 +355,13 @@ class _HostPrinter(TorchPrinter):
         if spelled is None:
             return super().component(component, space)
         return self._aligned(spelled, component.indices, space)
+
+
+def _touched(writer: KernelWriter, schedule: Schedule) -> tuple[Component, ...]:
+    """What a kernel loads and stores once each, and what an epilogue reads of that size."""
+    large = {c.tensor: c for c in (*writer.given, *schedule.left)}
+    read = [large[t] for w in schedule.epilogue for t in sorted(w.uses_after, key=str) if t in large]
+    return (*writer.used, *(c for c, _ in writer.results), *read)
 
 
 def _real(components: Iterable[Component]) -> list[str]:

@@ -1,0 +1,66 @@
+"""Kernels move little more than they must: what is loaded once is loaded once."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import derive
+from derive.catalogue import catalogue
+from derive.costs import least_moved, moved_by_kernels
+from derive.emit.backends import BACKENDS
+from derive.emit.files import source
+from derive.emit.triton_module import has_kernels
+from derive.notation.nodes import Component
+from derive.plan.program import plan
+from derive.plan.roles import roles
+
+NORMS = "layer_norm rms_norm add_layer_norm add_rms_norm weight_norm l2_normalize poly_norm dyt"
+ROWS = "softmax log_softmax logsumexp causal_softmax masked_softmax cross_entropy kl_div huber"
+OPS = [*NORMS.split(), *ROWS.split()]
+SHAPES = [(16384, 512), (16384, 1024), (16384, 8192), (65536, 4096)]
+PROGRAMS = 4 * 132  # of a backward pass, on a GPU with 132 multiprocessors
+MOST = 1.10
+
+
+def numbers(components: tuple[Component, ...], rows: int, columns: int) -> int:
+    total = 0
+    for component in components:
+        count = 1
+        for index in component.indices:
+            count *= columns if index.size.name in ("H", "I", "C", "J") else rows
+        total += count
+    return total
+
+
+@pytest.mark.parametrize("name", OPS)
+@pytest.mark.parametrize(("rows", "columns"), SHAPES)
+def test_kernels_move_little_more_than_they_must(name: str, rows: int, columns: int) -> None:
+    """Partial sums over rows count as written and read once by each program."""
+    op = derive.load(name)
+    derivation = derive.differentiate(op)
+    least = least_moved(plan(op, derivation))
+    moved = moved_by_kernels(op, derivation)
+    shared = [c for c in op.differentiable if not set(roles(op).rows) <= set(axes_of(op, c))]
+    partial = 2 * PROGRAMS * numbers(tuple(shared), rows, columns)
+    forward, backward = (numbers(m, rows, columns) for m in moved)
+    assert forward <= MOST * numbers(least[0], rows, columns)
+    assert backward + partial <= MOST * numbers(least[1], rows, columns)
+
+
+def axes_of(op: derive.Op, component: Component) -> tuple[object, ...]:
+    return roles(op).classes.of(component)
+
+
+LOADS = re.compile(r"tl\.load\((\w+)_ptr")
+
+
+@pytest.mark.parametrize("name", [n for n in catalogue() if has_kernels(derive.load(n))])
+def test_a_kernel_of_short_rows_loads_everything_once(name: str) -> None:
+    text = source(derive.load(name), BACKENDS["triton"])
+    for kernel in ("_forward_row", "_backward_row"):
+        body = text.split(f"def {kernel}(", 1)[1].split("@triton.jit", 1)[0]
+        loads = LOADS.findall(body.split("\n\n\n", 1)[0])
+        assert loads
+        assert len(loads) == len(set(loads)), loads
