@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import product
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -376,3 +378,17 @@ def test_a_row_does_not_depend_on_the_others(name: str) -> None:
 def test_products_are_left_to_torch(name: str) -> None:
     sample = draw(named(name), (3, 4, 2, 3, 2))
     agree(run(function(name), sample), truth(named(name), sample))
+
+
+def test_copies_of_a_module_live_side_by_side() -> None:
+    """Operations have a namespace for each copy, whatever its name."""
+    path = Path(__file__).parents[2] / "generated" / "triton" / "rms_norm.py"
+    copies = []
+    for _ in range(2):
+        spec = importlib.util.spec_from_file_location("kernels", path)
+        made = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(made)
+        copies.append(made)
+    x, gamma = torch.randn(3, 5), torch.ones(5)
+    first, second = (made.rms_norm(x, gamma) for made in copies)
+    assert torch.equal(first, second)
