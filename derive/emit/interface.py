@@ -13,6 +13,13 @@ from derive.emit.source import WIDTH, as_docstring, bracketed, comma, fill, spli
 from derive.notation.nodes import Component, Index, Size
 from derive.notation.op import gradient
 from derive.notation.text import equation_text
+from derive.plan.autocast import Autocast, autocast
+
+_AUTOCAST = {
+    Autocast.SHORT: "torch.get_autocast_dtype(device)",
+    Autocast.FULL: "torch.float32",
+    Autocast.NONE: "",
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,11 @@ class Interface:
     backward_call: str
     backward_returns: str
     arguments: str
+    autocast: str  # the dtype that inputs take under autocast, if any
+    autocast_doc: str
+    scalars: bool  # are there parameters?
+    reals: str  # the inputs that are no integers, as they are unpacked
+    real_arguments: str
     unpack_forward: str
     forward_results: str
     setup: tuple[str, ...]
@@ -43,17 +55,6 @@ class Interface:
     context_call: tuple[str, ...]
     casts: bool
     labels: bool
-    traced: Traced
-
-
-@dataclass(frozen=True)
-class Traced:
-    """The parts of the Function that compilers trace."""
-
-    pick: str
-    setup: tuple[str, ...]
-    cotangents: str
-    backward: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,11 @@ class Plumbing(Shapes):
             backward_call=self.backward_call("_backward"),
             backward_returns=self.backward_returns(),
             arguments=", ".join([*self.inputs, *self.scalars, *self.extents]),
+            autocast=_AUTOCAST[(kind := autocast(op))],
+            autocast_doc=f"Under autocast in {kind.value}, as torch's own ops of this kind.",
+            scalars=bool(op.parameters),
+            reals=unpacked(reals := [c.tensor.name for c in op.differentiable]),
+            real_arguments=", ".join(reals),
             unpack_forward=self._unpack_forward(),
             forward_results=", ".join([*self.outputs, *self.kept_names]),
             setup=tuple(self._setup(extras, tangent)),
@@ -105,7 +111,6 @@ class Plumbing(Shapes):
             context_call=self._context_call(extras, second),
             casts=self.casts,
             labels=len(op.differentiable) < len(op.inputs),
-            traced=self._traced(),
         )
 
     @property
@@ -195,28 +200,6 @@ class Plumbing(Shapes):
         nones = ", ".join("None" for _ in numbers_in)
         call = bracketed(f"grads = {backward}", items, ")", 8)
         return call, f"return *grads, {nones}"
-
-    def _traced(self) -> Traced:
-        """The Function for compilers saves inputs and computes all else again."""
-        outputs, inputs = len(self.outputs), len(self.inputs)
-        numbers = ["*ctx.numbers"] if self.scalars or self.extents else []
-        recomputed = f"{self.op.name}_forward({', '.join(['*ctx.saved_tensors', *numbers])})"
-        names = [*self.inputs, *self.scalars, *self.extents]
-        setup = [f"{unpacked(names)} = inputs", f"ctx.save_for_backward({', '.join(self.inputs)})"]
-        if numbers:
-            setup.append(f"ctx.numbers = ({comma([*self.scalars, *self.extents])})")
-        needs = f"{self.needs}=ctx.needs_input_grad[:{inputs}]"
-        call = bracketed(f"{self.op.name}_backward(", [*self.cotangents, "*saved", needs], ")", 8)
-        nones = "".join(", None" for _ in [*self.scalars, *self.extents])
-        return Traced(
-            pick="[0]" if outputs == 1 else f"[:{outputs}]",
-            setup=tuple(setup),
-            cotangents=", ".join(self.cotangents),
-            backward=(
-                f"saved = {recomputed}[{outputs}:]",
-                f"return {'*' if nones else ''}{call}{nones}",
-            ),
-        )
 
     def _saved_public(self) -> tuple[Component, ...]:
         return tuple(c for c in self.program.saved if c not in self.program.kept)

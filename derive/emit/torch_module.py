@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from sympy import Expr
 
@@ -54,12 +55,12 @@ class TorchModule:
         from derive.emit.modes import Modes
 
         more = Modes(self.plumbing, self.derivation)
+        formulas = {"forward": self.forward(), "backward": self.backward(), **more.build()}
         return render(
             TEMPLATE,
             io=self.plumbing.build(more.extras, **more.offered),
-            **more.build(),
-            forward=self.forward(),
-            backward=self.backward(),
+            products=multiplies_in(formulas),
+            **formulas,
         )
 
     def forward(self, name: str = "_forward", sizes: Sequence[Size] = ()) -> Function:
@@ -184,6 +185,12 @@ def _all_sizes(statements: Iterable[Statement], given: Iterable[Component]) -> l
 
 def _sizes_in(expr: Expr) -> set[Size]:
     return set(expr.atoms(Size))
+
+
+def multiplies_in(formulas: dict[str, Any]) -> bool:
+    """Do some formulas multiply matrices? Autocast would change the types of these alone."""
+    text = repr(formulas)
+    return " @ " in text or "einsum(" in text
 
 
 def documented(components: Iterable[Component]) -> str:

@@ -34,6 +34,7 @@ from derive.notation.nodes import (
     free_indices,
 )
 from derive.notation.solution import Solution
+from derive.plan.autocast import multiplies
 from derive.plan.paths import merged
 
 Space = tuple[Index, ...]
@@ -245,7 +246,7 @@ class TorchPrinter(ScalarPrinter):
         if picked is not None:
             scaled = picked[0] if factor == 1 else f"{picked[0]} * {self.code(factor, ())[0]}"
             return self._aligned(scaled if factor == 1 else f"({scaled})", picked[1], space)
-        if self._ismatmul(body, (*free, *dummies)):
+        if multiplies(body, (*free, *dummies)):
             text, order = self._einsum(body, dummies, tuple(i for i in space if i in free))
         else:
             text, order = self._pointwise_sum(body, dummies, free, factor)
@@ -261,7 +262,7 @@ class TorchPrinter(ScalarPrinter):
         rest = [f for f in factors if f is not total]
         means = [1 / d.size for d in total.dummies]
         body, dummies = total.open()
-        can = all(rest.count(m) for m in set(means)) and not self._ismatmul(
+        can = all(rest.count(m) for m in set(means)) and not multiplies(
             body, (*free_indices(total), *dummies)
         )
         if can and len(set(means)) == len(means):
@@ -283,13 +284,6 @@ class TorchPrinter(ScalarPrinter):
         for divisor in sorted(below, key=factor_order):
             text += " / " + bracket(self.code(divisor, space), UNARY)
         return text, PRODUCT
-
-    def _ismatmul(self, body: Expr, indices: Space) -> bool:
-        """Does no factor carry all the indices? A pointwise product would be larger than any."""
-        if any(f.is_number for f in Mul.make_args(body)) and len(Mul.make_args(body)) == 1:
-            return False
-        carried = [set(free_indices(f)) for f in Mul.make_args(body)]
-        return not any(c >= set(indices) for c in carried)
 
     def _pointwise_sum(
         self, body: Expr, dummies: Space, free: Space, factor: Expr

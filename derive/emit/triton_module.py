@@ -24,7 +24,12 @@ from derive.emit.modes import Modes
 from derive.emit.scalar import Code
 from derive.emit.source import Line, assign, bracketed, comma, unpacked
 from derive.emit.tiles import TileWriter
-from derive.emit.torch_module import TorchModule, documented, gradients_as_declared
+from derive.emit.torch_module import (
+    TorchModule,
+    documented,
+    gradients_as_declared,
+    multiplies_in,
+)
 from derive.emit.torch_printer import Space, TorchPrinter
 from derive.emit.triton_printer import helpers_in
 from derive.notation.conditions import Position
@@ -107,7 +112,8 @@ class TritonModule:
         return render(
             ROW_TEMPLATE,
             io=io.build(more.extras, **more.offered),
-            **more.build(),
+            **(formulas := more.build()),
+            products=multiplies_in(parts | formulas),
             names=io.helper_names,
             helpers=helpers_in(repr(parts)),
             column=self.at.length if tiles else "",
@@ -175,7 +181,7 @@ class TritonModule:
         out = (*p.op.outputs, *p.kept)
         like = p.op.differentiable[0].tensor.name
         rows = " * ".join(s.name for s in self.forward_work.rows) or "1"
-        parameters = [f"{n}: Tensor" for n in io.inputs] + [f"{n}: float" for n in io.scalars]
+        parameters = [f"{n}: Tensor" for n in io.inputs] + [f"{n}: Number" for n in io.scalars]
         return Launch(
             bracketed("def _forward(", parameters, ") -> list[Tensor]:", 0),
             f"{documented(p.op.inputs)} -> {documented(out)}",
@@ -211,7 +217,7 @@ class TritonModule:
         p, io = self.program, self.io
         parameters = [f"{c.tensor.name}: Tensor" for c in self.given]
         parameters += [f"{s.name}: int" for s in p.saved_sizes]
-        parameters += [f"{s.name}: float" for s in p.saved_scalars]
+        parameters += [f"{s.name}: Number" for s in p.saved_scalars]
         parameters.append(f"{io.needs}: Sequence[bool]")
         return Launch(
             bracketed("def _backward(", parameters, ") -> list[Tensor]:", 0),
@@ -229,10 +235,10 @@ class TritonModule:
 
     def _computed(self) -> str:
         """An operation of torch returns tensors alone: of the gradients, those that are needed."""
-        names = ", ".join(c.tensor.name for c in self.program.gradients)
+        names = [c.tensor.name for c in self.program.gradients]
         if not any(self.io.condition(c.tensor) for c in self.program.gradients):
-            return f"[{names}]"
-        return f"[grad for grad in ({names},) if grad is not None]"
+            return f"[{', '.join(names)}]"
+        return f"[grad for grad in ({comma(names)}) if grad is not None]"
 
     def _launch(self) -> tuple[str, ...]:
         """The call of the backward kernels, and each gradient in its place."""
@@ -360,7 +366,9 @@ class _HostPrinter(TorchPrinter):
 def _touched(writer: KernelWriter, schedule: Schedule) -> tuple[Component, ...]:
     """What a kernel loads and stores once each, and what an epilogue reads of that size."""
     large = {c.tensor: c for c in (*writer.given, *schedule.left)}
-    read = [large[t] for w in schedule.epilogue for t in sorted(w.uses_after, key=str) if t in large]
+    read = [
+        large[t] for w in schedule.epilogue for t in sorted(w.uses_after, key=str) if t in large
+    ]
     return (*writer.used, *(c for c, _ in writer.results), *read)
 
 

@@ -15,11 +15,19 @@ FUNCTIONS = {  # by name
     "_choose": "how large a block is: speed",
     "_warps": "how a kernel is launched: speed",
     "_programs": "how rows are shared among programs: speed",
+    "_is_fake": "for compilers, which the judge does not run",
+    "_library": "a name",
+    "_operation": "for compilers and vmap, which the judge does not run",
+    "_as_written": "for autocast, which the judge does not turn on",
+    "_is_autocast": "for autocast, which the judge does not turn on",
+    "_under_autocast": "for autocast, which the judge does not turn on",
 }
 CALLS = {  # by the name that is called, without what it belongs to
     "_expect": "refuses arguments that do not fit",
     "_work_dtype": "takes a set of tensors, in any order",
     "_programs": "how rows are shared among programs: speed",
+    "_is_fake": "for compilers, which the judge does not run",
+    "_under_autocast": "for autocast, which the judge does not turn on",
     "mark_non_differentiable": "takes a set of tensors, in any order",
     "device_of": "where, not what",
     "save_for_forward": "for forward mode, which the judge does not run",
@@ -71,8 +79,6 @@ def is_exempt(node: ast.AST) -> bool:
         return True
     if isinstance(node, ast.FunctionDef):
         return node.name in FUNCTIONS
-    if isinstance(node, ast.If) and called(node.test) == "is_compiling":
-        return True  # what compilers are given; the judge runs none
     refuses = isinstance(node, ast.Raise | ast.Assert | ast.Import | ast.ImportFrom)
     return refuses or (isinstance(node, ast.Call) and called(node) in CALLS)
 
@@ -89,7 +95,7 @@ def children(node: ast.AST) -> Iterator[ast.AST]:
 
 
 _MORE = ("double_backward", "jvp")  # in the names of functions
-_CLASSES = ("Backward", "Traced")  # at the ends of names
+_CLASSES = ("Backward",)  # at the ends of names
 
 
 def first_order(tree: ast.Module) -> Iterator[ast.AST]:
@@ -100,5 +106,6 @@ def first_order(tree: ast.Module) -> Iterator[ast.AST]:
     for node in tree.body:
         second = isinstance(node, ast.FunctionDef) and any(m in node.name for m in _MORE)
         other = isinstance(node, ast.ClassDef) and node.name.endswith(_CLASSES)
-        if not second and not other:
+        within = isinstance(node, ast.FunctionDef) and node.name in FUNCTIONS
+        if not second and not other and not within:
             yield from (n for n in ast.walk(node) if getattr(n, "name", "") != "jvp")
