@@ -211,6 +211,7 @@ def benchmarks(
     names: Sequence[str], setting: Setting, progress: Progress = iter
 ) -> tuple[list[Result], float]:
     """The measurements of every op, and the bytes a second of a copy on the same device."""
+    from derive.bench.natives import NATIVES
     from derive.bench.run import bench, speed_of_copy
     from derive.emit.module import ready_triton
 
@@ -220,7 +221,11 @@ def benchmarks(
     setting = replace(setting, backends=chosen)
     found = [target.op for target in targets(names)]
     copy = speed_of_copy(setting)
-    return [result for op in progress(found) for result in bench(op, setting, copy)], copy
+    return [
+        result
+        for op in progress(found)
+        for result in bench(op, setting, copy, NATIVES.get(op.name))
+    ], copy
 
 
 def explanation(code: str) -> Any:
