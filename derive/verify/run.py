@@ -43,7 +43,7 @@ from derive.verify.sample import (
     paired,
     results,
 )
-from derive.verify.small import of_one
+from derive.verify.small import other_sizes
 from derive.verify.switches import near_switches, where_it_switches
 from derive.verify.tiles import one_at_a_time_in_tiles
 from derive.verify.visible import answers, caught, visible
@@ -330,7 +330,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("one at a time, in tiles", one_at_a_time_in_tiles),
     ("leading axes", _leading_axes),
     ("no rows", _no_rows),
-    ("sizes of 1", of_one),
+    ("other sizes", other_sizes),
     ("not a number", not_a_number),
     ("functions by themselves", functions.by_themselves),
     ("gradcheck", _gradcheck),

@@ -59,6 +59,11 @@ def draw(op: Op, sizes: Sequence[int], seed: int = 0, dtype: torch.dtype = torch
     return _draw(op, _lengths(op, sizes), seed, dtype)[0]
 
 
+def draw_with(op: Op, sizes: Sequence[int], extents: Mapping[str, int], seed: int = 0) -> Sample:
+    """The same, with values for the sizes that an op has by default."""
+    return _draw(op, _lengths(op, sizes) | dict(extents), seed, torch.float64, extents)[0]
+
+
 def draw_large(op: Op, lengths: Mapping[str, int], seed: int = 0) -> Sample:
     """Inputs in fp64 of these sizes, in a range in which a small draw is finite, unchecked."""
     shift = _draw(op, _lengths(op, SMALL), seed, torch.float64)[1]
@@ -69,14 +74,19 @@ def draw_large(op: Op, lengths: Mapping[str, int], seed: int = 0) -> Sample:
 
 
 def _draw(
-    op: Op, lengths: Mapping[str, int], seed: int, dtype: torch.dtype
+    op: Op,
+    lengths: Mapping[str, int],
+    seed: int,
+    dtype: torch.dtype,
+    extents: Mapping[str, float] | None = None,
 ) -> tuple[Sample, Callable[[Tensor], Tensor]]:
     """A draw, and the range that it was taken from."""
     for shift in DRAWS:
         generator = torch.Generator().manual_seed(seed)
         inputs = tuple(_drawn(op, c, lengths, shift, generator) for c in op.inputs)
-        found = outputs(composed(op), Sample(inputs, ()))
-        sample = Sample(inputs, tuple(_normal(o.shape, generator) for o in found))
+        sample = Sample(inputs, (), dict(extents or {}))
+        found = outputs(composed(op), sample)
+        sample = replace(sample, cotangents=tuple(_normal(o.shape, generator) for o in found))
         if _fits(op, sample, dtype):
             return sample, shift
     raise DeriveError(f"{op.name} is not finite on any of the inputs that were tried")

@@ -16,6 +16,7 @@ from derive.notation.op import Equation, Op
 from derive.plan.program import plan
 from derive.rewrite import keeping_shape
 from derive.simplify.normal import TooLarge, normal
+from derive.simplify.zero import is_zero_by_laws
 from derive.verify.mutation.equivalence import put_in
 
 ALIKE = "the op is the same in both: every output is proved to be what it was"
@@ -31,7 +32,7 @@ def are_alike(op: Op, names: Collection[str]) -> bool:
     try:
         with keeping_shape():
             opened = [put_in(c, op.definitions) for c in op.outputs]
-            return all(normal(e) == normal(_exchanged(e, one, other)) for e in opened)
+            return all(_are_equal(e, _exchanged(e, one, other)) for e in opened)
     except TooLarge:
         return False
 
@@ -54,9 +55,14 @@ def is_even(op: Op, name: str, backward: bool) -> bool:
     wrong = {t: replace(e, expr=_negated(e.expr, name)) for t, e in known.items()}
     try:
         with keeping_shape():
-            return all(normal(put_in(e, known)) == normal(put_in(e, wrong)) for e in ends)
+            return all(_are_equal(put_in(e, known), put_in(e, wrong)) for e in ends)
     except TooLarge:
         return False
+
+
+def _are_equal(one: Expr, other: Expr) -> bool:
+    """By the laws, of which one is |-u| = |u|."""
+    return bool(normal(one) == normal(other)) or is_zero_by_laws(one - other)
 
 
 def _negated(expr: Expr, name: str) -> Expr:

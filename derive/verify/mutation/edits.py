@@ -52,7 +52,10 @@ class _Walk:
         for node in exempt.first_order(ast.parse(self.text)):
             if isinstance(node, ast.FunctionDef) and not exempt.is_exempt(node):
                 bound = {a.arg for a in (*node.args.args, *node.args.kwonlyargs)}
+                unread = exempt.unread(node)
                 for statement in node.body:
+                    if _target(statement) in unread:
+                        continue
                     for edit in self.statement(statement, bound, _is_kernel(node)):
                         yield replace(edit, function=node.name)
 
@@ -67,7 +70,7 @@ class _Walk:
         for part, place in self.inside(node, here, set(map(id, blocks))):
             for slip in (s for slipping in SLIPS for s in slipping(part, place)):
                 edit = Edit(slip.kind, *self.change(part, slip), first, max(first, last))
-                if choice := place.chosen(part):
+                if (choice := place.chosen(part)) and self.is_real(choice):
                     edit = replace(edit, met=self.met(choice, edit))
                 if slip.negates and part in (node, getattr(node, "value", None)):
                     edit = replace(edit, negated=_target(node))
@@ -80,15 +83,26 @@ class _Walk:
             yield from self.statement(block, bound, is_kernel)
 
     def compared(self, node: ast.stmt, part: ast.AST, edit: Edit, here: Here) -> Edit:
-        """In a kernel, what makes addresses: with a probe that raises where it is another."""
-        whole = node.value if isinstance(node, ast.Assign) else part
-        if not here.is_kernel or not isinstance(whole, ast.expr):
+        """With a probe that raises where a size, or in a kernel an address, is another."""
+        whole = part if here.is_kernel else None
+        if isinstance(node, ast.Assign):
+            several = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+            whole = next((v for v in several if self.holds(v, edit)), None)
+        if not isinstance(whole, ast.expr):
             return edit
         start, end = self.span(whole)
-        if edit.start < start:
-            return edit
         text = met(*self.sides(start, end, edit))
         return edit.probed(start, end, text, EVERYWHERE)
+
+    def is_real(self, choice: ast.AST) -> bool:
+        """Do tensors take part in it? Of indices and sizes, checks meet all there is."""
+        names = (n.id for n in ast.walk(choice) if isinstance(n, ast.Name))
+        return any(self.kinds[name] is not None for name in names)
+
+    def holds(self, node: ast.expr, edit: Edit) -> bool:
+        """Is the edit within the node?"""
+        start, end = self.span(node)
+        return start <= edit.start and edit.end <= end
 
     def met(self, choice: ast.AST, edit: Edit) -> Edit:
         """What is noticed if the choice is another anywhere."""

@@ -10,6 +10,7 @@ from sympy import Expr, KroneckerDelta, Pow
 from derive.notation.conditions import Iverson
 from derive.notation.functions import Elementwise
 from derive.notation.nodes import Bound, Component, Index, free_indices, fresh_index
+from derive.notation.solution import Solution
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ def _below(place: Place, letters: Sequence[Index]) -> Iterator[Place]:
     node = place.node
     if isinstance(node, Bound):
         yield from _below(_opened(place, node, letters), letters)
+    elif isinstance(node, Solution):
+        rest = tuple(i for i in place.scope if i not in node.columns)
+        scopes = ((*rest, *node.rows, *node.columns), (*rest, *node.rows))
+        for k, scope in enumerate(scopes):
+            yield from _below(replace(_argument(place, k), scope=scope), letters)
     elif not isinstance(node, Component | Iverson | KroneckerDelta):
         for k in range(len(node.args) - isinstance(node, Pow)):  # an exponent is no place
             yield from _below(_argument(place, k), letters)

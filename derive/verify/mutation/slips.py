@@ -188,11 +188,30 @@ def exchanges(node: ast.AST, _here: Here) -> Iterator[Slip]:
     if isinstance(node, ast.Call) and called(node) not in _COMMUTATIVE:
         flat = f"{ast.unparse(node.func)}(-1)" if called(node) == "reshape" else ""
         for two in pairwise(node.args):
+            if _is_symmetric(node, two):
+                continue
             yield Slip("exchanged arguments", exchanged=two, probe=flat, reason=_SHAPELESS)
     items = node.elts if isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Load) else []
     axes_of_a_sum = all(isinstance(i, ast.Constant) for i in items)  # in any order
     if not axes_of_a_sum and not any(isinstance(i, ast.Slice) for i in items):
-        yield from (Slip("exchanged items", exchanged=two) for two in pairwise(items))
+        others = (two for two in pairwise(items) if len(set(map(_copied, two))) == 2)
+        yield from (Slip("exchanged items", exchanged=two) for two in others)
+
+
+def _is_symmetric(node: ast.Call, two: tuple[ast.expr, ast.expr]) -> bool:
+    """Are these factors of one product, along the same axes?"""
+    spec = node.args[0]
+    if called(node) != "einsum" or not isinstance(spec, ast.Constant):
+        return False
+    letters = str(spec.value).partition("->")[0].split(",")
+    axes = dict(zip(map(id, node.args[1:]), letters, strict=True))
+    one, other = (axes.get(id(factor)) for factor in two)
+    return one is not None and one == other
+
+
+def _copied(node: ast.expr) -> str:
+    """What it is, or is a copy of."""
+    return ast.unparse(node).removesuffix(".clone()")
 
 
 def axes(node: ast.AST, _here: Here) -> Iterator[Slip]:
