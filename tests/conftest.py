@@ -9,3 +9,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-traces", action="store_true", help="write tests/traces anew, from what is derived"
     )
+    parser.addoption(
+        "--update-features",
+        action="store_true",
+        help="write docs/features.md anew, from what works",
+    )
