@@ -36,7 +36,10 @@ CHECKS = (
     Check("no rows", "an empty batch"),
     Check("sizes of 1", "axes of one place"),
     Check("not a number", "what is not a number stays so, where it should"),
-    Check("functions by themselves", "functions that kernels define, at kinks, ties and beyond numbers"),
+    Check(
+        "functions by themselves",
+        "functions that kernels define, at kinks, ties and beyond numbers",
+    ),
     Check("gradcheck", "differences, with tolerances that see a dropped term"),
     Check("gradgradcheck", "the same, of the double backward"),
 )

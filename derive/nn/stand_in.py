@@ -1,0 +1,83 @@
+"""What functions that stand in for torch's need: generated code, and torch's own errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import Any, ParamSpec, TypeVar
+
+import torch
+from torch import Tensor
+
+from derive.catalogue import load
+from derive.emit.module import build
+from derive.specialize import specialized
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class RefusedError(ValueError):
+    """The arguments are wrong, or ask for what is not derived: torch knows which."""
+
+
+def expect(holds: bool, what: str) -> None:
+    """Go on only if it holds; `what` completes "… is not derived"."""
+    if not holds:
+        raise RefusedError(what)
+
+
+def stands_in(native: Callable[..., Any]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """A function of the same signature as torch's, which says in torch's words what is wrong.
+
+    Where it refuses, torch's function is called: it raises its own error. Where that does not, the
+    call is right but its gradients are not derived: NotImplementedError.
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        whole: Callable[P, T] = torch.compiler.allow_in_graph(  # type: ignore[no-untyped-call]  # torch's
+            _refusing(function, native)
+        )
+
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            return whole(*args, **kwargs)
+
+        return call
+
+    return decorate
+
+
+def _refusing(function: Callable[P, T], native: Callable[..., Any]) -> Callable[P, T]:
+    def attempt(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except (ValueError, TypeError, IndexError, RuntimeError) as error:
+            if isinstance(error, NotImplementedError):
+                raise
+            native(*args, **kwargs)
+            what = error if isinstance(error, RefusedError) else f"this call ({error})"
+            problem = f"{native.__name__}: {what} is not derived; use torch's own"
+            raise NotImplementedError(problem) from error
+
+    return attempt
+
+
+def generated(
+    name: str, *tensors: tuple[str, Tensor | None, int], on: Tensor
+) -> Callable[..., Any]:
+    """The function of an op on a tensor's device, without the inputs that are not given.
+
+    `tensors` are inputs that may be left out: name, tensor, and the number that then stands for it.
+    """
+    fixed = tuple((n, value) for n, tensor, value in tensors if tensor is None)
+    function = _built(name, fixed, "triton" if on.is_cuda else "torch")
+    given = {n: tensor for n, tensor, _ in tensors if tensor is not None}
+    return lambda *inputs, **options: function(*inputs, **given, **options)
+
+
+@cache
+def _built(name: str, fixed: tuple[tuple[str, int], ...], backend: str) -> Callable[..., Any]:
+    op = specialized(load(name), dict(fixed))
+    made: Callable[..., Any] = getattr(build(op, backend=backend), op.name)
+    return made
