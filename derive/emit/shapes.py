@@ -177,13 +177,10 @@ class Shapes:
         leads = self.is_leading(component)
         own = [i for k, i in enumerate(indices) if not (leads and k == 0)]
         lead_known = not leads or self.leading is None or self.leading.size in known
-        shape_doc = f'"{name}", "{self.shape_doc(component)}", {name}'
         if lead_known and all(i.size in known for i in own):
-            return (
-                [f"_expect({name}.shape == {self.shape(component)}, {shape_doc})"] if check else []
-            )
+            return [self._expect(component)] if check else []
         least = f"{name}.dim() {'>=' if leads else '=='} {len(own) if leads else len(indices)}"
-        lines = [f"_expect({least}, {shape_doc})"] if check else []
+        lines = [self._expect_axes(component, least)] if check else []
         new: list[str] = []
         if leads and not lead_known:
             new.append(
@@ -199,8 +196,17 @@ class Shapes:
                 new.append(f"{index.size.name} = {name}.shape[{place}]")
         lines += new
         if check and (len(own) > len(new) - (0 if lead_known else 1)):
-            lines.append(f"_expect({name}.shape == {self.shape(component)}, {shape_doc})")
+            lines.append(self._expect(component))
         return lines
+
+    def _expect(self, component: Component) -> str:
+        """The refusal of a shape that does not fit the sizes that are known."""
+        shown = f'"{component.tensor.name} {self.shape_doc(component)}"'
+        return f"_expect({component.tensor.name}, {shown}, {self.shape(component)})"
+
+    def _expect_axes(self, component: Component, holds: str) -> str:
+        shown = f'"{component.tensor.name} {self.shape_doc(component)}"'
+        return f"_expect_axes({holds}, {shown}, {component.tensor.name})"
 
     def _sizes_of_merged(self, component: Component, known: set[Size], check: bool) -> list[str]:
         """The same where an axis shows several indices: one size of each may follow from the rest.
@@ -209,9 +215,8 @@ class Shapes:
         """
         name, axes = component.tensor.name, component.tensor.axes(component.indices)
         leads = self.is_leading(component)
-        shape_doc = f'"{name}", "{self.shape_doc(component)}", {name}'
         count = len(axes) - 1 if leads else len(axes)
-        lines = [f"_expect({name}.dim() {'>=' if leads else '=='} {count}, {shape_doc})"]
+        lines = [self._expect_axes(component, f"{name}.dim() {'>=' if leads else '=='} {count}")]
         if leads and axes[0][0].size not in known:
             lines.append(f"{self.lead} = {name}.shape[:{-count}]")
             known.add(axes[0][0].size)
@@ -224,8 +229,8 @@ class Shapes:
                 place = k - len(axes) if leads else k
                 lines.append(f"{missing[0].name} = {name}.shape[{place}]{divisor}")
                 known.update(missing)
-        lines.append(f"_expect({name}.shape == {self.shape(component)}, {shape_doc})")
-        return lines if check else [line for line in lines if not line.startswith("_expect(")]
+        lines.append(self._expect(component))
+        return lines if check else [line for line in lines if not line.startswith("_expect")]
 
     @property
     def kept_names(self) -> list[str]:

@@ -271,7 +271,7 @@ def test_needs(name: str, way: str, walk: Callable[[str, str], None]) -> None:
 
 def test_a_wrong_shape_names_the_tensor() -> None:
     one = torch.ones(2, 5)
-    with pytest.raises(ValueError, match=r"^gamma must be \[h\], not \[4\]$"):
+    with pytest.raises(ValueError, match=r"^gamma \[h\] must be \[5\], not \[4\]$"):
         function("layer_norm")(one, torch.ones(4), torch.ones(5))
 
 

@@ -268,20 +268,20 @@ def test_a_wrong_shape_names_the_tensor(op: Op) -> None:
         deeper[k] = tensor.unsqueeze(-1).expand(*tensor.shape, 7)
         if leads == [k]:
             continue  # one more leading axis
-        with pytest.raises(ValueError, match=rf"\b({names}) must be \["):
+        with pytest.raises(ValueError, match=rf"\b({names}) \[.*\] (must|cannot) be "):
             function(op.name)(*deeper)
 
 
 def test_the_message_says_what_was_expected() -> None:
-    with pytest.raises(ValueError, match=r"^gamma must be \[h\], not \[4\]$"):
+    with pytest.raises(ValueError, match=r"^gamma \[h\] must be \[5\], not \[4\]$"):
         function("layer_norm")(random(2, 5), random(4), random(5))
-    with pytest.raises(ValueError, match=r"^beta must be \[h\], not \[5, 1\]$"):
+    with pytest.raises(ValueError, match=r"^beta \[h\] must be \[5\], not \[5, 1\]$"):
         function("layer_norm")(random(2, 5), random(5), random(5, 1))
-    with pytest.raises(ValueError, match=r"^w must be \[o i\], not \[4, 6\]$"):
+    with pytest.raises(ValueError, match=r"^w \[o i\] must be \[4, 5\], not \[4, 6\]$"):
         function("linear")(random(2, 5), random(4, 6), random(4))
-    with pytest.raises(ValueError, match=r"^A must be \[i i\], not \[3, 4\]$"):
+    with pytest.raises(ValueError, match=r"^A \[i i\] must be \[3, 3\], not \[3, 4\]$"):
         function("quadratic")(random(3), random(3, 4))
-    with pytest.raises(ValueError, match=r"\bx must be"):
+    with pytest.raises(ValueError, match=r"^x \[... h\] cannot be a tensor of shape \[\]$"):
         function("layer_norm")(random(), random(5), random(5))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 FUNCTIONS = {  # by name
     "_expect": "refuses arguments that do not fit",
+    "_expect_axes": "refuses arguments that do not fit",
     "_work_dtype": "chooses a type, and refuses what has none",
     "_whole": "refuses what is no integer",
     "_choose": "how large a block is: speed",
@@ -24,6 +25,7 @@ FUNCTIONS = {  # by name
 }
 CALLS = {  # by the name that is called, without what it belongs to
     "_expect": "refuses arguments that do not fit",
+    "_expect_axes": "refuses arguments that do not fit",
     "_work_dtype": "takes a set of tensors, in any order",
     "_programs": "how rows are shared among programs: speed",
     "_is_fake": "for compilers, which the judge does not run",
