@@ -7,7 +7,7 @@ INPUTS := pyproject.toml constraints.txt
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help generate test lint check clean
+.PHONY: help generate test lint check docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -28,13 +28,20 @@ lint: $(VENV)/.linters  ## ruff and mypy
 check: $(VENV)/.installed  ## is generated/ up to date?
 	$(BIN)/derive check
 
+docs: $(VENV)/.docs  ## build the site of docs/ into site/; a dead link is an error
+	$(BIN)/mkdocs build --quiet
+
 clean:  ## remove what can be made again (not generated/)
-	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.installed: $(INPUTS)
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) -e '.[torch,triton,test]'
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(INSTALL) -e '.[docs]'
 	touch $@
 
 $(VENV)/.linters: $(VENV)/.installed

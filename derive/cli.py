@@ -58,7 +58,7 @@ _style = click.option(
 @click.option("--costs", is_flag=True, help="What is saved, moved and computed, in sizes.")
 @click.pass_context
 def list_ops(ctx: click.Context, ops: Sequence[str], costs: bool) -> None:
-    """List every op, or those named: title, class of kernel, backends.
+    """List ops: title, class of kernel, backends.
 
     \b
     derive list
@@ -91,7 +91,7 @@ _form = click.option(
 @click.option("--next", "stepwise", is_flag=True, help="Step by step: a hint, Enter, the step.")
 @_form
 def show(op: str, wrt: str | None, trace: bool, stepwise: bool, form: str) -> None:
-    """Show an op's equations and gradients, what they cost, and theorems about them.
+    """Show equations, gradients, costs, theorems.
 
     On a terminal in the signs of mathematics; what is piped is in the op language.
 
@@ -138,7 +138,9 @@ def latex(op: str, part: str, standalone: bool, form: str, file: IO[str]) -> Non
     "-o", "folder", metavar="DIR", default="pages", show_default=True, help="Where they go.",
 )  # fmt: skip
 def page(ops: Sequence[str], everything: bool, folder: str) -> None:
-    """Write a web page of each derivation: one file, readable anywhere, that needs nothing else.
+    """Write a web page of each derivation.
+
+    A page is one file, readable anywhere, that needs nothing else.
 
     Beside several pages stands an index.html with a search box.
 
@@ -167,7 +169,7 @@ def page(ops: Sequence[str], everything: bool, folder: str) -> None:
 def prove(
     ctx: click.Context, op: str, equation: str | None, as_latex: bool, file: IO[bytes] | None
 ) -> None:
-    """Prove that an equation is true of an op, or refute it with numbers.
+    """Prove an equation, or refute it with numbers.
 
     In the equation `dy` is the cotangent of the output y, `dt` the gradient of t, and
     `d(y[b,h])/d(sigma[p])` a Jacobian.
@@ -290,7 +292,7 @@ def verify(
     help="With --from: this tensor, and the equations it needs; may be repeated.",
 )  # fmt: skip
 def new(name: str, paper: str | None, outputs: Sequence[str]) -> None:
-    """Write NAME.op here: a commented op file to start from, or a paper's equations.
+    """Write NAME.op: an op file to start from.
 
     \b
     derive new my_norm
@@ -341,7 +343,7 @@ def bench(
     style: str,
     **options: Any,
 ) -> None:
-    """Measure the generated code: time and memory, beside others in the same run.
+    """Measure time and memory, beside others.
 
     \b
     derive bench layer_norm

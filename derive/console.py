@@ -116,8 +116,19 @@ def exit_code(run: Callable[[], int | None]) -> int:
         path = str(error.filename or "")
         place = f"{report.clean(path)}: " if path else ""
         return _refuse_input(DeriveError(place + reason(error), path))
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get(error.name or "")
+        return _refuse_input(_absent(str(error.name), extra)) if extra else _bug(error)
     except Exception as error:  # noqa: BLE001  # whatever is left is a bug
         return _bug(error)
+
+
+_EXTRAS = {"torch": "torch", "numpy": "torch", "triton": "torch,triton"}  # what installs them
+
+
+def _absent(name: str, extra: str) -> DeriveError:
+    other = "; or choose --backend torch" if name == "triton" else ""
+    return DeriveError(f"this needs {name}: pip install 'derive-kernels[{extra}]'{other}")
 
 
 def _refuse(text: str) -> None:

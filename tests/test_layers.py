@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,20 @@ def test_a_file_tells_its_purpose_and_is_short(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith('"""')
     assert len(lines) <= 400
+
+
+def test_the_picture_of_the_house_has_real_rooms_in_their_order() -> None:
+    """A room that stands higher may import what stands lower, never the reverse."""
+    picture = (PACKAGE.parent / "docs/images/house.svg").read_text("utf-8")
+    drawn = re.findall(r'class="room" x="\d+" y="(\d+)">(\w+)<', picture)
+    assert {path.relative_to(PACKAGE).parts[0] for path in PACKAGE.glob("*/__init__.py")} <= {
+        *(name for _, name in drawn),
+        "nn",
+        "generated",
+        "templates",
+    }
+    storeys: dict[int, list[int]] = {}
+    for height, name in drawn:
+        storeys.setdefault(int(height), []).append(RANK[name])
+    ranks = [ranks for _, ranks in sorted(storeys.items(), reverse=True)]
+    assert all(max(below) < min(above) for below, above in pairwise(ranks))

@@ -1,35 +1,52 @@
-"""The tutorial as it stands, in an empty folder: files, commands with what they print, Python."""
+"""The documentation as it stands, in an empty folder: files, commands with what they print."""
 
 from __future__ import annotations
 
+import io
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
-from derive.cli import cli
+from derive.cli import cli, main
 from derive.console import GOOD
+from derive.scaffold import _TEXT
 
 ROOT = Path(__file__).parent.parent
-TUTORIAL = (ROOT / "docs/tutorial.md").read_text("utf-8")
 PIPELINE = (ROOT / "docs/continuous_integration.md").read_text("utf-8")
 HOOKS = (ROOT / ".pre-commit-hooks.yaml").read_text("utf-8")
-BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FIRST = (ROOT / "docs/first_kernel.md").read_text("utf-8")
+BLOCK = re.compile(r'^```(\w+)(?: title="(\S+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
 
-def derive(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    run = [sys.executable, "-m", *command.split()]
-    return subprocess.run(run, cwd=folder, capture_output=True, text=True)
+Printed = tuple[int, str, str]
 
 
-def commands(block: str) -> Iterator[tuple[str, str]]:
-    """Each command of a console block with what it is said to print."""
-    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+def apart(words: list[str]) -> Printed:
+    """In a process of its own: torch and Triton read the environment when they are imported."""
+    command = [sys.executable, "-m", "derive", *words]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+def here(words: list[str]) -> Printed:
+    out, err = io.StringIO(), io.StringIO()
+    out.reconfigure = err.reconfigure = lambda **_: None  # type: ignore[attr-defined]
+    with redirect_stdout(out), redirect_stderr(err):
+        code = main(words)
+    return code, out.getvalue(), err.getvalue()
+
+
+def commands(block: str) -> Iterator[tuple[list[str], str]]:
+    """The words of each command of a console block, and what it is said to print."""
+    for part in re.split(r"^\$ derive ", block, flags=re.MULTILINE)[1:]:
         command, _, output = part.partition("\n")
-        yield command, output
+        yield shlex.split(command), output
 
 
 def pattern(output: str) -> str:
@@ -38,25 +55,52 @@ def pattern(output: str) -> str:
     return text.replace(re.escape("…"), ".*")
 
 
-def test_a_newcomer_gets_from_a_formula_to_a_training_loop(tmp_path: Path) -> None:
+def follow(page: str, folder: Path) -> None:
+    """A page in an empty folder: files are written, commands print what it says, Python runs."""
     python: list[str] = []
-    for language, name, text in BLOCK.findall(TUTORIAL):
-        if language == "text":
-            (tmp_path / name).write_text(text, "utf-8")
+    for language, name, text in BLOCK.findall(page):
+        if name:
+            (folder / name).write_text(text, "utf-8")
         elif language == "python":
             python.append(text)
-        else:
-            assert language == "console"
-            for command, output in commands(text):
-                done = derive(command, tmp_path)
-                assert done.returncode in (0, 1), done.stderr
-                assert (done.returncode == 1) == ("refuted" in output)
-                assert re.fullmatch(pattern(output), done.stdout), (command, done.stdout)
-    assert (tmp_path / "pages/layer_norm.html").is_file()
-    script = tmp_path / "train.py"
+        elif language == "console":
+            for words, output in commands(text):
+                _check(words, output)
+    script = folder / "script.py"
     script.write_text("\n".join(python), "utf-8")
-    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def _check(words: list[str], output: str) -> None:
+    code, out, err = (apart if words[0] in ("verify", "bench") else here)(words)
+    fails = 2 if output.startswith("error:") else int("refuted:" in output or "mend:" in output)
+    assert code == fails, (words, out, err)
+    assert any(re.fullmatch(pattern(output), said) for said in (out, err)), (words, out, err)
+
+
+@pytest.mark.parametrize("page", ["first_kernel", "tutorial", "commands"])
+def test_a_newcomer_who_follows_a_page_sees_what_it_shows(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    follow((ROOT / f"docs/{page}.md").read_text("utf-8"), tmp_path)
+
+
+def test_there_is_a_guide_for_each_command() -> None:
+    guide = (ROOT / "docs/commands.md").read_text("utf-8")
+    assert set(re.findall(r"^## (\w+)$", guide, re.MULTILINE)) >= set(cli.commands)
+
+
+def test_the_file_that_the_first_page_shows_is_the_one_that_is_written() -> None:
+    shown = next(t for lang, _, t in BLOCK.findall(FIRST) if lang == "text")
+    assert _TEXT.replace("NAME", "my_norm").endswith(shown)
+
+
+def test_the_site_has_every_page_of_the_documentation() -> None:
+    listed = re.findall(r"(\w+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
+    assert sorted(listed) == sorted(p.name for p in (ROOT / "docs").glob("*.md"))
 
 
 def examples() -> list[str]:
@@ -80,8 +124,6 @@ def test_every_example_is_a_command_line_that_is_taken(
     line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    import shlex
-
     words = shlex.split(line)
     for name in words:
         if name.endswith((".md", ".txt")):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from derive.config import nearest
 from derive.derivation import Derivation, total_gradient
 from derive.emit.environment import render
+from derive.emit.latex_lines import Row, laid
 from derive.emit.narrative import Passage, Section, narrative
 from derive.errors import DeriveError
 from derive.forms import FORMS, form, polynomial_text, together
@@ -39,15 +40,6 @@ SENTENCES = {
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of an aligned block: `left` is empty after the first."""
-
-    left: str
-    right: str
-    law: str
-
-
-@dataclass(frozen=True)
 class Display:
     """A sentence and an aligned block."""
 
@@ -72,16 +64,30 @@ def latex(
     _one_of("part", part, PARTS)
     _one_of("form", form, FORMS)
     op = derivation.op
+    headline, sources = title(op)
     with loss_beside(op):
         return render(
             "latex/op.tex.jinja",
             standalone=standalone,
-            title=_escaped(op.title[0] if op.title else op.name),
+            title=_escaped(headline),
             shown={p: part in ("all", p) for p in PARTS},
-            equations=[equation_row(op, e) for e in op.equations],
-            chapters=chapters(derivation),
-            results=[equation_row(op, e) for e in _results(derivation, form)],
+            sources=_escaped(sources),
+            equations=laid([equation_row(op, e) for e in op.equations]),
+            chapters=[_broken(c) for c in chapters(derivation)],
+            results=laid([equation_row(op, e) for e in _results(derivation, form)]),
         )
+
+
+def title(op: Op) -> tuple[str, str]:
+    """The first clause of the title, and the rest: sources and remarks."""
+    whole = " ".join(op.title)
+    headline, _, rest = re.sub(r"[.;]\s+", "\n", f"{whole} ", count=1).partition("\n")
+    return headline.strip() or op.name, rest.strip()
+
+
+def _broken(chapter: Chapter) -> Chapter:
+    displays = (replace(d, rows=tuple(laid(d.rows))) for d in chapter.displays)
+    return replace(chapter, displays=tuple(displays))
 
 
 def chapters(derivation: Derivation, *, marked: bool = False) -> list[Chapter]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from markupsafe import Markup
 
 from derive.derivation import Derivation, differentiate
 from derive.emit.backends import BACKENDS
+from derive.emit.document import title
 from derive.emit.environment import render
 from derive.emit.files import command_of, source
 from derive.notation.latex import loss_beside, loss_letter, name_latex
@@ -78,13 +78,6 @@ def _render(op: Op, derivation: Derivation) -> str:
         rules=rules(program, derivation),
         downloads=list(_downloads(op, code)),
     )
-
-
-def title(op: Op) -> tuple[str, str]:
-    """The first clause of the title, and the rest: sources and remarks."""
-    whole = " ".join(op.title)
-    headline, _, rest = re.sub(r"[.;]\s+", "\n", f"{whole} ", count=1).partition("\n")
-    return headline.strip() or op.name, rest.strip()
 
 
 def _downloads(op: Op, code: Sequence[Module]) -> Iterator[Download]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from derive.derivation import Derivation
-from derive.emit.document import Display, Row, chapters, display, equation_row, law_latex
+from derive.emit.document import Display, chapters, display, equation_row, law_latex
+from derive.emit.latex_lines import Row
 from derive.emit.narrative import lemma
 from derive.forms import FORMS, Form, form, polynomial_text
 from derive.notation.latex import component_latex, name_latex, to_latex

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from derive.emit import workers
 from derive.emit.backends import BACKENDS
+from derive.emit.document import title
 from derive.emit.environment import TEMPLATES, render
 from derive.emit.files import sources_of
 from derive.emit.header import Source
@@ -16,7 +17,7 @@ from derive.emit.remembered import remembered
 from derive.emit.staged import alone, stage
 from derive.errors import DeriveError
 from derive.notation.op import Op
-from derive.page.build import FONT, page, title
+from derive.page.build import FONT, page
 from derive.plan.roles import kernel_class
 
 INDEX = "index"

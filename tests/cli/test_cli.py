@@ -116,7 +116,14 @@ def test_an_error_of_the_system_is_a_sentence_with_its_path(
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(KeyboardInterrupt(), 130), (OSError("full"), 2), (DeriveError("no"), 2)]
+    ("error", "code"),
+    [
+        (KeyboardInterrupt(), 130),
+        (OSError("full"), 2),
+        (DeriveError("no"), 2),
+        (ModuleNotFoundError("No module named 'torch'", name="torch"), 2),
+        (ModuleNotFoundError("No module named 'derive.x'", name="derive.x"), 3),
+    ],
 )
 def test_exit_codes_of_what_goes_wrong(
     derive: Runner,
