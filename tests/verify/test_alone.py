@@ -1,4 +1,4 @@
-"""One gradient wanted and no other, differentiated again: none of the others' cotangents is there."""
+"""One gradient wanted and no other, differentiated again: others have no cotangent then."""
 
 from __future__ import annotations
 
