@@ -60,6 +60,7 @@ class TorchModule:
             TEMPLATE,
             io=self.plumbing.build(more.extras, **more.offered),
             products=multiplies_in(formulas),
+            places=picks_places(formulas),
             **formulas,
         )
 
@@ -191,6 +192,11 @@ def multiplies_in(formulas: dict[str, Any]) -> bool:
     """Do some formulas multiply matrices? Autocast would change the types of these alone."""
     text = repr(formulas)
     return " @ " in text or "einsum(" in text
+
+
+def picks_places(formulas: dict[str, Any]) -> bool:
+    """Do some formulas take the values at one place, which an axis may be too short for?"""
+    return "_at(" in repr(formulas)
 
 
 def documented(components: Iterable[Component]) -> str:
