@@ -267,7 +267,8 @@ ROWS = (
     ),
     Code(
         "E402", "nested too deeply",
-        "Brackets, powers, functions, and sums in products are nested 100 deep at most.",
+        "Brackets, powers, functions, and sums in products are nested 100 deep at most. Conditions "
+        "in conditions come to 50 thousand nodes at most; each one doubles what is in it.",
         "Name a part by an equation of its own.",
         _HEAD + "y[b,h] = " + "(" * 101 + "x[b,h]" + ")" * 101 + "\n",
     ),

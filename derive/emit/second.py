@@ -7,7 +7,8 @@ fixed would lose what depends on them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from derive.derivation import Derivation, differentiate
@@ -16,7 +17,7 @@ from derive.emit.source import bracketed, unpacked
 from derive.emit.tangent import Tangent, TangentModule, without_rows
 from derive.emit.torch_module import Function, TorchModule
 from derive.higher import backward
-from derive.notation.nodes import Labels
+from derive.notation.nodes import Component, Labels, Size
 from derive.notation.op import Op, gradient
 from derive.plan.program import Program, plan
 from derive.plan.roles import roles
@@ -59,10 +60,11 @@ class SecondModule:
         op, found, program = _planned(first.op)
         leading = roles(first.op).leading
         rows = leading.size if leading is not None else None
-        self.program = without_rows(program, rows)
-        self.io = Plumbing(self.program, found, rows=rows)
-        self.io.casts = first.casts
-        self.module = TorchModule(self.program, found, self.io)
+        formulas = _unshown(without_rows(program, rows))
+        self.program = _told(formulas, rows)
+        self.io, self.inner = (Plumbing(p, found, rows=rows) for p in (self.program, formulas))
+        self.io.casts = self.inner.casts = first.casts
+        self.module = TorchModule(formulas, found, self.inner)
         self.tangent = TangentModule(self.io, found, rows, "backward_")
         pairs = zip(op.inputs[len(first.op.inputs) :], first.op.outputs, strict=True)
         self.given = {grad.tensor.name: gradient(y).tensor.name for grad, y in pairs}
@@ -93,7 +95,7 @@ class SecondModule:
             signature=io.backward_signature(name, optional=True),
             doc=f"The gradients of {first.op.name}_backward by {inputs}; None for one not needed.",
             prepare=tuple(self._prepared()),
-            call=io.backward_call("_double_backward"),
+            call=self.inner.backward_call("_double_backward"),
             returns=io.backward_returns(),
             arguments=", ".join([*self._arguments(), f"*{first.needs}"]),
             first=self._first_call(),
@@ -123,23 +125,14 @@ class SecondModule:
         return (*lines, f"dots = {call}", bracketed("return (", items, ")", 8))
 
     def _prepared(self) -> list[str]:
-        """Sizes, and zeros for the cotangents of gradients that nobody asked for.
-
-        A cotangent that alone shows some size is there: without it nothing would be differentiated.
-        """
+        """Sizes, and zeros for the cotangents of gradients that nobody asked for."""
         io = self.io
         saved = [c for c in self.program.saved if c not in self.program.kept]
-        real = [c.tensor.name for c in saved if not isinstance(c.tensor, Labels)]
-        known = {i.size for c in saved for i in c.indices} | set(self.program.saved_sizes)
-        sure = [
-            c
-            for c in self.program.cotangents
-            if not real or not {i.size for i in c.indices} <= known
-        ]
+        sure = self.program.cotangents if _is_sure(self.program) else ()
         lines = [
             line for line in io.prepare((*saved, *sure), check=False) if "_work_dtype" not in line
         ]
-        real += [c.tensor.name for c in sure]
+        real = [c.tensor.name for c in (*_real(saved), *sure)]
         for c in (c for c in self.program.cotangents if c not in sure):
             name = c.tensor.name
             lines += [f"if {name} is None:", f"    {name} = {real[0]}.new_zeros({io.shape(c)})"]
@@ -194,3 +187,47 @@ class SecondModule:
         found = [f"grads[{order.index(n)}]" if n in order else "None" for n in arguments]
         nones = f"*[None] * {len(self.first.inputs)}"
         return call, bracketed("return (", [*found, nones], ")", 8)
+
+
+def _real(components: Iterable[Component]) -> list[Component]:
+    return [c for c in components if not isinstance(c.tensor, Labels)]
+
+
+def _known(program: Program) -> set[Size]:
+    """The sizes that what is saved shows."""
+    return {i.size for c in program.saved for i in c.indices} | set(program.saved_sizes)
+
+
+def _is_sure(program: Program) -> bool:
+    """Is the cotangent there? A lone one that tells what nothing saved does, its shape or its type.
+
+    Without it, nothing would be differentiated.
+    """
+    (first, *more) = program.cotangents
+    shown = {i.size for i in first.indices} <= _known(program)
+    return not more and not (shown and _real(program.saved))
+
+
+def _unshown(program: Program) -> Program:
+    """Without the sizes that a cotangent shows which is there."""
+    if not _is_sure(program):
+        return program
+    shown = {i.size for c in program.cotangents for i in c.indices}
+    return replace(program, saved_sizes=tuple(s for s in program.saved_sizes if s not in shown))
+
+
+def _told(program: Program, rows: Size | None) -> Program:
+    """With what tells the shapes of several cotangents, of which any may be missing.
+
+    That is the cotangent of the backward pass itself, and sizes that it does not show.
+    """
+    if len(program.cotangents) == 1:
+        return program
+    wanted = {i.size for c in program.cotangents for i in c.indices}
+    for c in _real(program.op.inputs)[::-1]:
+        missing = wanted - _known(program)
+        if not _real(program.saved) or missing & {i.size for i in c.indices}:
+            program = replace(program, saved=(*program.saved, c))
+    missing = wanted - _known(program) - {rows}
+    sizes = sorted({*program.saved_sizes, *missing}, key=lambda s: s.rank)
+    return replace(program, saved_sizes=tuple(sizes))

@@ -28,6 +28,8 @@ from derive.notation.scope import Scope
 
 EXTREMA = {"max": Maximum, "min": Minimum}
 
+MOST_WRITTEN = 50_000  # nodes of an expression; a file has room for less, written once each
+
 
 @dataclass
 class Labour:
@@ -50,7 +52,9 @@ class Builder:
     report: Report
 
     def whole(self, node: t.Node, labour: Labour) -> Expr:
-        """The expression of a side of an equation; `Refused` if its sums would take too long."""
+        """The expression of a side of an equation; `Refused` if it would take too long."""
+        if _written(node) > MOST_WRITTEN:
+            self._refuse("E402", node.span, "conditions in conditions are too many", "name some")
         labour.left -= self._labour(node)
         if labour.left < 0:
             self._refuse("E408", node.span, "too many sums for one expression", "name parts of it")
@@ -229,6 +233,16 @@ class Builder:
     def _refuse(self, code: str, span: Span, message: str, remedy: str) -> None:
         self.report.add(code, span, message, remedy)
         raise Refused
+
+
+def _written(node: t.Node) -> int:
+    """How many nodes there will be: `where(c, a, b)` is [c] a + [not c] b, so c is there twice."""
+    count, todo = 0, [(node, 1)]
+    while todo and count <= MOST_WRITTEN:
+        part, times = todo.pop()
+        count += times
+        todo += ((p, times * (1 + isinstance(p, t.Comparison))) for p in part.parts)
+    return count
 
 
 def _joined(

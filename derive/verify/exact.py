@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice, product
 from math import prod
 from random import Random
@@ -84,12 +84,11 @@ def exact(op: Op, derivation: Derivation | None = None, seed: int = 0) -> Report
 
 def _reports(derivation: Derivation, sizes: Mapping[Size, int], seed: int) -> Iterator[Report]:
     """For each kind of draw, the first at which the op has a value."""
-    for kind, drawing in enumerate(_DRAWINGS):
+    for kind in range(len(_DRAWINGS)):
         for trial in range(_TRIALS):
-            random = Random(f"{seed} {kind} {trial}")  # noqa: S311  # numbers to compute with, no secret
-            scalars = _scalars(derivation.op, random if trial % 2 == 0 else None)
             try:
-                report = _Trial(derivation, sizes, scalars, random).run(drawing)
+                forward = _forward(derivation.op, tuple(sizes.items()), seed, kind, trial)
+                report = _Trial(derivation, forward).run()
             except ArithmeticError:
                 continue
             except Intractable:
@@ -161,44 +160,32 @@ def _nodes(expr: Expr, sizes: Mapping[Size, int]) -> int:
 # -- one draw -------------------------------------------------------------------------------------
 
 
-class _Trial:
-    """Inputs and cotangents, the values that follow from them, and the gradients derived."""
+class _Forward:
+    """Inputs and cotangents, the values that follow from them, and every gradient by the ε's."""
 
     def __init__(
         self,
-        derivation: Derivation,
+        op: Op,
         sizes: Mapping[Size, int],
         scalars: Mapping[Scalar, Fraction],
         random: Random,
+        drawing: Drawing,
     ) -> None:
-        self.op, self.stages = derivation.op, derivation.stages
-        self.sizes, self.scalars, self.random = sizes, scalars, random
-        self.chain = {total_gradient(self.op, s.component).tensor: s for s in self.stages}
+        """ArithmeticError where the op has no value."""
+        self.op, self.sizes, self.scalars, self.random = op, sizes, scalars, random
         self.given: dict[Seed, Exact] = {}
         self.duals: dict[Seed, Dual] = {}
-        self.gradients: dict[Seed, Exact] = {}
-        numbers = ExactNumbers(random)
+        self.numbers = ExactNumbers(random)
         constants = {scalar: Dual(value, {}) for scalar, value in scalars.items()}
-        self.forward = Evaluator(sizes, constants, self._dual, DualNumbers(numbers))
-        self.backward = Evaluator(sizes, scalars, self._value, numbers)
-
-    def run(self, drawing: Drawing) -> Report:
-        """Compare both forms of every gradient; ArithmeticError where the op has no value."""
-        for component in self.op.inputs:
+        self.evaluator = Evaluator(sizes, constants, self.dual, DualNumbers(self.numbers))
+        for component in op.inputs:
             tensor = component.tensor
             self._draw(component, self._labels(tensor) if isinstance(tensor, Labels) else drawing)
-        for component in self.op.outputs:
+        for component in op.outputs:
             self._draw(gradient(component), _signed)
-        slopes = self._loss().slopes
-        stages = (s for s in self.stages if not isinstance(s.computed, Solution))
-        seeds = [(s, seed) for s in stages for seed in self._seeds(s.component)]
-        for count, (stage, seed) in enumerate(seeds):
-            found = self._mismatch(stage, seed[1], slopes.get(seed, Fraction(0)))
-            if found is not None:
-                return Report(count, found)
-        return Report(len(seeds))
+        self.slopes = self._loss().slopes
 
-    def _seeds(self, component: Component) -> Iterator[Seed]:
+    def seeds(self, component: Component) -> Iterator[Seed]:
         ranges = (range(self.sizes[i.size]) for i in component.indices)
         return ((component.tensor, place) for place in product(*ranges))
 
@@ -211,16 +198,16 @@ class _Trial:
         return drawing
 
     def _draw(self, component: Component, drawing: Drawing) -> None:
-        seeds = list(self._seeds(component))
+        seeds = list(self.seeds(component))
         self.given |= zip(seeds, drawing(self.random, len(seeds)), strict=True)
 
     def _loss(self) -> Dual:
         """⟨outputs, cotangents⟩."""
-        ends = ((c, seed[1]) for c in self.op.outputs for seed in self._seeds(c))
-        pairs = ((self.given[gradient(c).tensor, at], self._dual(c, at)) for c, at in ends)
+        ends = ((c, seed[1]) for c in self.op.outputs for seed in self.seeds(c))
+        pairs = ((self.given[gradient(c).tensor, at], self.dual(c, at)) for c, at in ends)
         return chained(Fraction(0), pairs)
 
-    def _dual(self, component: Component, place: Place) -> Dual:
+    def dual(self, component: Component, place: Place) -> Dual:
         """A component, with an ε of its own added to it."""
         seed = (component.tensor, place)
         if seed not in self.duals:
@@ -229,17 +216,48 @@ class _Trial:
                 found = Dual(self.given[seed], {})
             else:
                 at = dict(zip(equation.target.indices, place, strict=True))
-                found = self.forward.value(equation.expr, at)
+                found = self.evaluator.value(equation.expr, at)
             self.duals[seed] = Dual(bounded(found.value), {**found.slopes, seed: Fraction(1)})
         return self.duals[seed]
+
+
+@lru_cache(maxsize=16)
+def _forward(
+    op: Op, sizes: tuple[tuple[Size, int], ...], seed: int, kind: int, trial: int
+) -> _Forward:
+    """Remembered, for the many derivations of one op that mutants are."""
+    random = Random(f"{seed} {kind} {trial}")  # noqa: S311  # numbers to compute with, no secret
+    scalars = _scalars(op, random if trial % 2 == 0 else None)
+    return _Forward(op, dict(sizes), scalars, random, _DRAWINGS[kind])
+
+
+class _Trial:
+    """The gradients derived, at the values of one forward run."""
+
+    def __init__(self, derivation: Derivation, forward: _Forward) -> None:
+        self.forward, self.stages = forward, derivation.stages
+        self.chain = {total_gradient(derivation.op, s.component).tensor: s for s in self.stages}
+        self.gradients: dict[Seed, Exact] = {}
+        self.backward = Evaluator(forward.sizes, forward.scalars, self._value, forward.numbers)
+
+    def run(self) -> Report:
+        """Compare both forms of every gradient."""
+        stages = (s for s in self.stages if not isinstance(s.computed, Solution))
+        seeds = [(s, seed) for s in stages for seed in self.forward.seeds(s.component)]
+        for count, (stage, seed) in enumerate(seeds):
+            wanted = self.forward.slopes.get(seed, Fraction(0))
+            found = self._mismatch(stage, seed[1], wanted)
+            if found is not None:
+                return Report(count, found)
+        return Report(len(seeds))
 
     def _value(self, component: Component, place: Place) -> Exact:
         """What a derived expression finds: a cotangent, a gradient computed before, a value."""
         seed = (component.tensor, place)
-        if seed in self.given:
-            return self.given[seed]
+        if seed in self.forward.given:
+            return self.forward.given[seed]
         if component.tensor not in self.chain:
-            return self._dual(component, place).value
+            return self.forward.dual(component, place).value
         if seed not in self.gradients:
             stage = self.chain[component.tensor]
             self.gradients[seed] = self._derived(stage, stage.computed, place)

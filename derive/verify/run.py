@@ -21,6 +21,7 @@ from derive.notation.nodes import Component
 from derive.notation.op import Op
 from derive.plan.roles import roles
 from derive.verify import functions
+from derive.verify.alone import one_at_a_time
 from derive.verify.complex_step import by_complex_step
 from derive.verify.exact import exact as compare_exactly
 from derive.verify.memory import in_memory_of_its_own
@@ -40,7 +41,6 @@ from derive.verify.sample import (
     errors,
     fresh,
     gradients,
-    paired,
     results,
 )
 from derive.verify.small import other_sizes
@@ -205,23 +205,6 @@ def _in_tiles(op: Op, module: ModuleType, sample: Sample) -> Verdict:
         return _against_autograd(op, module, sample)
 
 
-def _one_at_a_time(op: Op, module: ModuleType, sample: Sample) -> Verdict:
-    """A gradient that is asked for alone is the one that comes with all others."""
-    function = _generated(op, module)
-    together = gradients(function, sample)
-    worst = 0.0
-    real = [k for k, t in enumerate(sample.inputs) if t.is_floating_point()]
-    for place, want in zip(real, together, strict=True):
-        inputs = [t.detach().clone() for t in sample.inputs]
-        inputs[place].requires_grad_()
-        total = paired(function(*inputs, **sample.scalars), sample)
-        (got,) = torch.autograd.grad(
-            total, inputs[place], allow_unused=True, materialize_grads=True
-        )
-        worst = max(worst, error(got, want))
-    return worst, EXACT, ""
-
-
 def _leading_axes(op: Op, module: ModuleType, sample: Sample) -> Verdict:
     """The row index stands for any number of leading axes: for two, and for none."""
     function = _generated(op, module)
@@ -326,7 +309,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("far from zero", far_from_zero),
     ("memory of its own", in_memory_of_its_own),
     ("passes by themselves", by_themselves),
-    ("one gradient at a time", _one_at_a_time),
+    ("one gradient at a time", one_at_a_time),
     ("one at a time, in tiles", one_at_a_time_in_tiles),
     ("leading axes", _leading_axes),
     ("no rows", _no_rows),

@@ -5,11 +5,10 @@ from __future__ import annotations
 from types import ModuleType
 from unittest.mock import patch
 
-import torch
-
 from derive.notation.op import Op
+from derive.verify.alone import alone
 from derive.verify.reference import composed
-from derive.verify.sample import Sample, error, gradients, paired
+from derive.verify.sample import Sample, error, gradients
 
 CLOSE = 1e-10
 
@@ -18,18 +17,9 @@ def one_at_a_time_in_tiles(op: Op, module: ModuleType, sample: Sample) -> tuple[
     """The worst error of a gradient that is asked for alone, and what is allowed."""
     if not hasattr(module, "_TILE"):
         return 0.0, 0.0, "no kernel walks tiles"
-    worst = 0.0
+    function, worst = getattr(module, op.name), 0.0
     with patch.multiple(module, _LONGEST_ROW=0, _TILE=4):
         real = [k for k, t in enumerate(sample.inputs) if t.is_floating_point()]
         for place, want in zip(real, gradients(composed(op), sample), strict=True):
-            worst = max(worst, error(_alone(op, module, sample, place), want))
+            worst = max(worst, error(alone(function, sample, place)[0], want))
     return worst, CLOSE, ""
-
-
-def _alone(op: Op, module: ModuleType, sample: Sample, place: int) -> torch.Tensor:
-    """The gradient of one input, with no other wanted."""
-    inputs = [t.detach().clone() for t in sample.inputs]
-    inputs[place].requires_grad_()
-    total = paired(getattr(module, op.name)(*inputs, **sample.scalars), sample)
-    (found,) = torch.autograd.grad(total, inputs[place], allow_unused=True, materialize_grads=True)
-    return found

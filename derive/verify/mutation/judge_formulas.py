@@ -34,6 +34,7 @@ class Formulas:
     op: Op
     tolerance: float = EXACT
     patience: float = 600.0
+    at_once: int = 8
 
     @cached_property
     def derivation(self) -> Derivation:
@@ -89,13 +90,25 @@ class Formulas:
 
     def _notices(self, mutant: Mutant) -> dict[str, bool]:
         program = mutant.program
-        offs = [self._offs(program, sample, truth) for sample, truth in self.truths]
+        wrong, unrelated = self._seen(program)
         return {
-            FP64: any(off > self.tolerance for off, _ in offs),
+            FP64: wrong,
             DUAL: exact(self.op, mutated(mutant)).mismatch is not None,
-            RELATIONS: any(not off <= self.tolerance for _, off in offs),
+            RELATIONS: unrelated,
             **{way.name: way.notices(program) for way in self.ways},
         }
+
+    def _seen(self, program: Program) -> tuple[bool, bool]:
+        """Is any gradient wrong at any input, and is any relation violated?"""
+        related_at_all = bool(related(self.derivation))
+        wrong = unrelated = False
+        for sample, truth in self.truths:
+            off, violation = self._offs(program, sample, truth)
+            wrong = wrong or off > self.tolerance
+            unrelated = unrelated or not violation <= self.tolerance
+            if wrong and (unrelated or not related_at_all):
+                break
+        return wrong, unrelated
 
     def _offs(
         self, program: Program, sample: Sample, truth: Sequence[Tensor]

@@ -36,6 +36,7 @@ class Source:
     backend: str
     checks: tuple[tuple[str, Check], ...] = JUDGES
     patience: float = 20.0  # seconds of work after which a mutant does not end
+    at_once: int = 1  # it may write where it must not
 
     @cached_property
     def text(self) -> str:

@@ -39,6 +39,9 @@ class Judge(Protocol):
     @property
     def patience(self) -> float: ...  # seconds after which a mutant does not end
 
+    @property
+    def at_once(self) -> int: ...  # mutants that one process may judge, since none harms another
+
     def __len__(self) -> int: ...
 
     def prepare(self) -> None: ...
@@ -118,13 +121,31 @@ def findings(judge: Judge) -> list[Finding]:
     judge.prepare()
     gc.collect()
     gc.freeze()  # what is prepared stays where it is, shared by all processes
-    answers: Isolated[Finding] = Isolated(judge.judge, os.cpu_count() or 1, judge.patience)
-    found: dict[int, Finding] = {}
+    numbers = range(len(judge))
+    found = dict(_answers(judge, numbers, judge.at_once))
+    died = [n for n, answer in found.items() if isinstance(answer, Died)]
+    if judge.at_once > 1:  # which of them was it?
+        found |= _answers(judge, died, 1)
+    return [_finding(judge, n, found[n]) for n in numbers]
+
+
+def _answers(
+    judge: Judge, numbers: Sequence[int], at_once: int
+) -> Iterator[tuple[int, Finding | Died]]:
+    """What becomes of each, so many in one process; all of them have died if it has."""
+    parts = [numbers[k : k + at_once] for k in range(0, len(numbers), at_once)]
+    isolated: Isolated[list[Finding]] = Isolated(
+        lambda part: [judge.judge(n) for n in parts[part]],
+        os.cpu_count() or 1,
+        judge.patience * at_once,
+    )
     parent = os.getppid()
-    for number, answer in answers.run(range(len(judge))):
+    for part, answer in isolated.run(range(len(parts))):
         if os.getppid() != parent:
             raise SystemExit  # whoever asked is gone
-        found[number] = (
-            judge.finding(number, KILLED, str(answer)) if isinstance(answer, Died) else answer
-        )
-    return [found[number] for number in sorted(found)]
+        several = [answer] * len(parts[part]) if isinstance(answer, Died) else answer
+        yield from zip(parts[part], several, strict=True)
+
+
+def _finding(judge: Judge, number: int, answer: Finding | Died) -> Finding:
+    return judge.finding(number, KILLED, str(answer)) if isinstance(answer, Died) else answer

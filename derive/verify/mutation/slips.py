@@ -54,7 +54,7 @@ EVERYWHERE = "it is the same wherever it is computed: what raises where it diffe
 _UNASKED = "nobody asks whether that needs a gradient"
 _ZERO = "what is masked is zero as it is: 1e30 times as much changes nothing"
 _SIGNLESS = "the sign reaches no result: absolute values give the same"
-_SHAPELESS = "it is read by address: without any shape results are the same"
+_SHAPELESS = "only the order in memory counts: without any shape results are the same"
 _COUNTERS = {"row", "program", "columns"}  # what kernels make addresses of
 
 
@@ -68,6 +68,7 @@ class Here:
     is_metadata: bool = False
     is_bound_of_slice: bool = False
     is_fill: bool = False  # what a masked load gives outside of its mask
+    is_shape: bool = False  # of a tensor whose values are all the same
     is_kernel: bool = False
     choice: ast.AST | None = None  # the comparison or the sign that it is part of
 
@@ -85,6 +86,7 @@ class Here:
             or (is_access and call is not None and child is call.args[0]),
             is_metadata=isinstance(node, ast.Attribute) and node.attr in METADATA,
             is_bound_of_slice=isinstance(node, ast.Slice) and child is node.upper,
+            is_shape=call is not None and called(call) in _ALLOCATING and child in call.args[:1],
             is_fill=call is not None and any(child is k.value for k in call.keywords),
             choice=self.chosen(node),
         )
@@ -183,7 +185,7 @@ def calls(node: ast.AST, _here: Here) -> Iterator[Slip]:
         yield Slip("dropped mask", _text(node.args[1]), probe=probe, reason=_ZERO)
 
 
-def exchanges(node: ast.AST, _here: Here) -> Iterator[Slip]:
+def exchanges(node: ast.AST, here: Here) -> Iterator[Slip]:
     """Two arguments of a call, or two neighbours of a tuple, that change places."""
     if isinstance(node, ast.Call) and called(node) not in _COMMUTATIVE:
         flat = f"{ast.unparse(node.func)}(-1)" if called(node) == "reshape" else ""
@@ -195,7 +197,9 @@ def exchanges(node: ast.AST, _here: Here) -> Iterator[Slip]:
     axes_of_a_sum = all(isinstance(i, ast.Constant) for i in items)  # in any order
     if not axes_of_a_sum and not any(isinstance(i, ast.Slice) for i in items):
         others = (two for two in pairwise(items) if len(set(map(_copied, two))) == 2)
-        yield from (Slip("exchanged items", exchanged=two) for two in others)
+        flat = f"({' * '.join(map(_factor, items))},)" if here.is_shape else ""
+        for two in others:
+            yield Slip("exchanged items", exchanged=two, probe=flat, reason=_SHAPELESS)
 
 
 def _is_symmetric(node: ast.Call, two: tuple[ast.expr, ast.expr]) -> bool:
@@ -207,6 +211,11 @@ def _is_symmetric(node: ast.Call, two: tuple[ast.expr, ast.expr]) -> bool:
     axes = dict(zip(map(id, node.args[1:]), letters, strict=True))
     one, other = (axes.get(id(factor)) for factor in two)
     return one is not None and one == other
+
+
+def _factor(node: ast.expr) -> str:
+    """As one of several factors."""
+    return f"({ast.unparse(node)})" if isinstance(node, ast.BinOp) else ast.unparse(node)
 
 
 def _copied(node: ast.expr) -> str:
