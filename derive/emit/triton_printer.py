@@ -65,14 +65,15 @@ class TritonPrinter(ScalarPrinter):
     def selected(self, product: Expr, space: Space) -> Code:
         conditions = brackets_of(product)
         rest = Mul(*(f for f in Mul.make_args(product) if f not in conditions))
-        text = self._branch(rest)
+        text = self._argument(rest)
         for condition in reversed(conditions):  # one by one: `&` of a scalar is not interpreted
             text = f"tl.where({self._condition(condition)}, {text}, 0.0)"
         return text, ATOM
 
     def choice(self, condition: Iverson, taken: Expr, other: Expr, space: Space) -> Code:
         asked = self._condition(condition)
-        return f"tl.where({asked}, {self._branch(taken)}, {self._branch(other)})", ATOM
+        values = [self._argument(taken), self._branch(other)]
+        return f"tl.where({asked}, {', '.join(values)})", ATOM
 
     def _condition(self, condition: Iverson) -> str:
         left, relation, right = condition.written
@@ -91,7 +92,7 @@ class TritonPrinter(ScalarPrinter):
         return code
 
     def _branch(self, expr: Expr) -> str:
-        """0 and 1 are what they are in every type; another number is one of the accumulator's."""
+        """Beside one of the accumulator's type 0 and 1 are of it; another number is made so."""
         return self.code(expr, ())[0] if expr in (0, 1) else self._argument(expr)
 
     def size(self, size: Size) -> Code:

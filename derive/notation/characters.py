@@ -12,7 +12,7 @@ _WRITTEN = {  # characters people paste, and what to write for them
     "−": "-", "–": "-", "—": "-", "·": "*", "×": "*", "∗": "*", "⋅": "*", "⊙": "*", "∘": "*",
     "÷": "/", "∕": "/", "→": "->", "←": "=", "≔": "=", "≤": "<=", "≥": ">=", "⩽": "<=", "⩾": ">=",
     "≠": "!=", "½": "1/2", "¼": "1/4", "Σ": "sum[i](…)", "∑": "sum[i](…)", "√": "sqrt(…)",
-    "∂": "d(y[b])/d(x[c])", "ϵ": "epsilon", "ℓ": "l", "⟨": "(", "⟩": ")", "∥": "sqrt(u[i]*u[i])",
+    "ϵ": "epsilon", "ℓ": "l", "⟨": "(", "⟩": ")", "∥": "sqrt(u[i]*u[i])",
     "‖": "sqrt(u[i]*u[i])",
 }  # fmt: skip
 _ADVICE = {
@@ -34,6 +34,7 @@ _ADVICE = {
     "\u00a0": "write a plain space",
     "∏": "there is no product over an index: write `exp(sum[i](log(u)))` where u is positive",
     "∇": "gradients are derived: write the forward equations alone",
+    "∂": "leave gradients out: they are derived; in what is proved write `d(y[b])/d(x[c])`",
     "∞": "write a large number, or choose by `where`",
     "∈": "write `t[b]: int[c]` for integers that index `c`",
 }  # fmt: skip
@@ -74,6 +75,10 @@ def _remedy(character: str, line: str, at: int) -> str:
         return _ADVICE['"']
     if character == "{" and (line[at - 1 : at].isalnum() or line[at - 1 : at] == "_"):
         return "indices stand in square brackets: `x[b,h]`, `sum[h](…)`"
+    if character in "{}" and not line[at + 1 :].strip() and line.lstrip().startswith(("op ", "}")):
+        return "leave it out: the equations are the lines below the header"
+    if character == "σ" and line[at + 1 :].lstrip().startswith("("):
+        return "write `sigmoid(…)`"
     if character in _ADVICE:
         return _ADVICE[character]
     written = _WRITTEN.get(character) or _plain(character)

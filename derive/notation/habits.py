@@ -31,6 +31,8 @@ _SHIFT = "write arithmetic in the index: `x[b,s-1]`, `x[b,S-1-s]`; outside the a
 _RUNNING = "write `1[j]*where(j <= i, x[b,j]*1[i], 0)` for a running sum"
 _WINDOWS = "write `x[n,i+k]*w[k]`: an index may be arithmetic of indices"
 
+_VARIANCE = "write `mean[h]((x[b,h] - 1[h]*m[b])^2)` with `m[b] = mean[h](x[b,h])`"
+
 _ROWS = (
     ("pow power", "write `u^2`"),
     ("ln", "write `log(u)`"),
@@ -69,7 +71,7 @@ _ROWS = (
     ("log_softmax logsoftmax", "write `x[b,h] - 1[h]*s[b]`, s the logarithm of the summed exp"),
     ("logsumexp lse logaddexp", _LOG_SUM),
     ("norm l2norm l2_norm normalize", _NORM),
-    ("var variance std stddev", "write `mean[h](u[b,h]^2)` of what the mean is taken off"),
+    ("var variance std stddev", _VARIANCE),
     ("average avg", "write `mean[h](u)`"),
     ("dot matmul mm bmm einsum inner outer tensordot linear mul multiply contract", _PRODUCT),
     ("add subtract sub divide div", "write `+`, `-`, `*`, `/`"),

@@ -161,7 +161,10 @@ class Indices:
             return
         names, ones = self.listed(frozenset(loose)), self.ones(frozenset(loose))
         what = f"indices {names} are" if rest else f"index {names} is"
-        over = "them, or write one letter if one sum is meant" if rest else names
+        leaves = [set(_count(leaf)) for leaf in t.walk(node) if isinstance(leaf, t.Leaf)]
+        apart = not any(loose <= letters for letters in leaves)
+        over = "them" if rest else names
+        over += ", or write one letter if one sum is meant" if apart else ""
         message = f"the {what} neither on the left nor repeated in a product"
         self.report.add("E301", first.span, message, f"multiply by `{ones}` to sum over {over}")
 
@@ -225,7 +228,8 @@ class Indices:
                     "E309",
                     letter.span,
                     f"the index `{letter.name}` is in use around `{node.name}[{','.join(names)}]`",
-                    "bind another letter; one of the left side is free, and not summed",
+                    f"bind another letter, as in `{node.name}[{self._spare()}](…)`; one of the "
+                    "left side is free, and not summed",
                 )
         free = self.alone(node.body).free
         uncarried = [k for k in node.letters if k.name not in free]
@@ -298,6 +302,15 @@ class Indices:
     def ones(self, letters: Letters) -> str:
         """The one-tensor of these letters, as written."""
         return f"1[{','.join(sorted(letters, key=self.order))}]"
+
+    def _spare(self) -> str:
+        """A letter that the op does not have."""
+        for letter in "kjilmnpqrsuvw":
+            try:
+                self.order(letter)
+            except KeyError:
+                return letter
+        return "k2"
 
     def listed(self, letters: Letters) -> str:
         return ", ".join(f"`{k}`" for k in sorted(letters, key=self.order))

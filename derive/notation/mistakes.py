@@ -20,6 +20,8 @@ _CALLABLE = (*WORDS, *REDUCTIONS)
 _COMPARE = ("<=", ">=", "==", "!=", "<", ">")
 _WHERE = "write `where(x[b,h] > 0, x[b,h], 0)`"
 _NEST = "write one comparison in each `where`, and nest them: `where({}, where({}, u, v), v)`"
+_BRACKETS = "indices stand in square brackets: `{}[b,h]`"
+_TYPES = ("Tensor", "tensor", "float", "double", "int", "long", "Array", "array", "ndarray")
 _BROADCAST = "write every index, as in `x[b,h]`; broadcast by `1[h]*m[b]`"
 
 
@@ -169,6 +171,10 @@ def _parameters(s: Stop) -> Advice | None:
         return Advice("name each input: `op f(x[b,h], w[h]) -> y[b,h]`")
     if s.text == "-":
         return Advice("a name has no `-`: write `_`")
+    if s.text == "(":
+        return Advice(_BRACKETS.format(s.word))
+    if s.is_name and s.word in _TYPES:
+        return Advice(f"leave `{s.word}` out: write `{s.text}[b,h]`; integers are `t[b]: int[c]`")
     return Advice("write `,` between what is declared") if s.is_name else None
 
 
@@ -182,6 +188,8 @@ def _behind_outputs(s: Stop) -> Advice | None:
         return Advice(last)
     if s.text == "[":
         return Advice("write outputs one after the other: `-> y[b,h], z[b]`")
+    if s.text == "(":
+        return Advice(_BRACKETS.format(s.word))
     if s.text == ":" or (not s.text and s.word == ":"):
         marked = s.marks_word if not s.text else None
         return Advice("remove `:`", "`:` is not expected here", "E101", marked)
@@ -250,8 +258,10 @@ def _left(s: Stop) -> Advice | None:
     """What stands left of the `=`."""
     if s.rule != "equation" or "=" in s.before or s.opened >= 0:
         return None
-    if s.text == "(":
-        return Advice(f"indices stand in square brackets: `{s.word}[b,h] = …`")
+    if s.text == "(" and s.word in _CALLABLE:
+        return Advice(_ON_THE_LEFT["+"])
+    if s.text == "(" or (s.text == "," and "_" in s.word):
+        return Advice(f"indices stand in square brackets: `{s.word.partition('_')[0]}[b,h] = …`")
     if s.after.startswith("="):
         return Advice("write `=`: a name is defined once, so a changed value has a name of its own")
     if s.text == "<" and s.after.startswith("-"):
@@ -271,7 +281,7 @@ def _words(s: Stop) -> Advice | None:
         return Advice(_NEST.format("a > 0", "b > 0"))
     if s.text == "or":
         return Advice("nest them: `where(a > 0, u, where(b > 0, u, v))`")
-    if s.text in ("if", "else"):
+    if s.text in ("if", "else", "where"):
         return Advice("write `where(x[b,h] > 0, u, v)`: the condition first")
     if s.text in ("for", "in"):
         return Advice("leave loops out: an index stands for all its values; sum by `sum[h](…)`")
@@ -346,7 +356,8 @@ def _attribute(s: Stop) -> Advice | None:
         start = s.at - len(chain[1].rstrip(". ")) if chain else s.at
         remedy = remedy_for(name, _CALLABLE) or f"`{s.word}` is not known here: write it out"
         stop = s.at + len(last[0]) if last else s.at + 1
-        return Advice(remedy, f"there is no `{s.word}.{name}`", "E202", (start, stop))
+        told = "".join(s.code[start:stop].split())
+        return Advice(remedy, f"there is no `{told}`", "E202", (start, stop))
     if name in REDUCTIONS:
         return Advice(f"write `{name}[h](…)`")
     if name in _CALLABLE:

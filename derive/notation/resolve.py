@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from math import prod
@@ -279,11 +279,19 @@ class Resolver:
             self._check_shown(output)
         elif not self.scope.lost:
             self.whole = False
-            hint = names.nearest(output.name, defined - {o.name for o in self.head.outputs})
-            shown = spelled(output.name, [k.name for k in output.letters])
-            remedy = hint or f"add an equation `{shown} = …`"
             message = f"no equation defines the output `{output.name}`"
-            self.report.add("E209", output.span, message, remedy)
+            self.report.add("E209", output.span, message, self._output_meant(output, defined))
+
+    def _output_meant(self, output: t.Declaration, defined: set[str]) -> str:
+        """The help on an output without an equation."""
+        shown = spelled(output.name, [k.name for k in output.letters])
+        if output.name in {d.name for d in self.head.inputs}:
+            return f"`{output.name}` is an input: give the output another name"
+        run_on = f"{output.name}_{''.join(k.name for k in output.letters)}"
+        if run_on in defined:
+            return f"write `{shown} = …` for `{run_on} = …`"
+        others = defined - {o.name for o in self.head.outputs}
+        return names.nearest(output.name, others) or f"add an equation `{shown} = …`"
 
     def _check_shown(self, output: t.Declaration) -> None:
         """The header and the equation show the same axes, of the same sizes."""
@@ -345,7 +353,7 @@ class Resolver:
         for letter in self._letters().values():
             self._check_name(letter.span, names.fault(letter.name))
 
-    def _tensor_meant(self, name: str) -> str:
+    def _tensor_meant(self, name: str, carried: Collection[str]) -> str:
         """The help on an index that has no size; it may be a tensor without its indices."""
         declared = self.scope.tensors.get(name)
         if declared and declared.letters:
@@ -354,17 +362,24 @@ class Resolver:
             return CONSTANTS[name]
         if len(name) > 1 and not any(c.isdigit() for c in name):
             return f"if it is a number, declare it as a parameter: `; {name} = 0`"
-        return "let a component carry it, or tie it to another index by `delta`"
+        return _UNSIZED if name in carried else f"{_UNSIZED}; a number is declared: `; {name} = 2`"
 
     def _check_sizes(self) -> None:
+        shown = [*self.head.inputs, *self.head.outputs, *(e.target for e in self.equations)]
+        carried = {k.name for d in shown for k in d.letters}
         for letter in self._letters().values():
             if self.scope.sizes.is_known(letter.name):
                 continue
             self.report.withdraw("E301", letter.span)
             if not self.report.marks(letter.span):
                 message = f"the index `{letter.name}` has no size: no input's axis has it"
-                remedy = self._tensor_meant(letter.name)
+                remedy = self._tensor_meant(letter.name, carried)
                 self.report.add("E311", letter.span, message, remedy)
+
+
+_UNSIZED = (
+    "let a component carry it, tie it to another index by `delta`, or make its size a parameter"
+)
 
 
 def _is_float(parameter: t.Default) -> bool:

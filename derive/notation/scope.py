@@ -219,7 +219,8 @@ def _itself(node: t.Reference) -> str:
 
 CONSTANTS = {
     "e": "write `exp(1)`", "inf": "write a large number, or choose by `where`",
-    "nan": "choose by `where`", "True": "write 1", "False": "write 0", "None": "leave it out",
+    "T": "for a transpose exchange the indices: `x[h,b]`", "nan": "choose by `where`",
+    "True": "write 1", "False": "write 0", "None": "leave it out",
 }  # fmt: skip
 
 
@@ -229,12 +230,14 @@ def _meant(node: t.Reference, scope: Scope) -> str:
     stem, _, below = name.rpartition("_")
     if stem in scope.tensors and not node.axes and below.islower():
         return f"write `{spelled(stem, scope.tensors[stem].letters)}`"
+    if name[0] == "d" and name[1:] in scope.tensors and not scope.jacobians:
+        return "leave gradients out: they are derived"
     if near := nearest(name, [*scope.tensors, *scope.scalars, *sizes, "pi"]):
         return near
     if name in CONSTANTS:
         return CONSTANTS[name]
     if name.isupper() and len(name) == 1 and not node.axes and sizes:
-        return f"the sizes are {', '.join(f'`{size}`' for size in sizes[:6])}"
+        return f"declare `{name}`; the sizes are {', '.join(f'`{size}`' for size in sizes[:6])}"
     if scope.jacobians:
         known = [n for n in scope.tensors if f"d{n}" in scope.tensors]
         return f"the op has {', '.join(f'`{n}`' for n in known[:8])}, and their gradients `d…`"
@@ -289,6 +292,7 @@ def _agree(index: t.Axis, axis: str, scope: Scope, report: Report, remedy: str =
 
 def _check_jacobian(node: t.Jacobian, scope: Scope, report: Report) -> None:
     if not scope.jacobians:
+        scope.used |= {node.of.name, node.wrt.name}
         report.add("E508", node.span, "a Jacobian stands only in a statement to prove")
         return
     for part in (node.of, node.wrt):

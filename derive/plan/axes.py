@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from sympy import Expr, KroneckerDelta
@@ -27,7 +28,7 @@ class AxisClasses:
         self.counted = {p.index.size for e in op.equations for p in e.expr.atoms(Position)}
         self.opened: list[tuple[Equation, Expr]] = []
         self._extremal: set[Axis] = set()
-        self._mixed: list[tuple[Axis, Axis]] = []  # axes of a dummy and of a free index beside it
+        self._mixed: list[tuple[Axis, Axis]] = []  # axes of a dummy and of a letter beside it
         self._only_counted = False  # is there an index of which nothing is asked but its value?
         self._join_letters([*op.inputs, *op.outputs])
         for equation in op.equations:
@@ -45,21 +46,18 @@ class AxisClasses:
         return places
 
     def _read(self, equation: Equation) -> None:
-        dummies: set[Index] = set()
-        extremal: set[Index] = set()
-        body = _opened(equation.expr, dummies, extremal)
+        read = _Opened()
+        body = read.open(equation.expr)
         self.opened.append((equation, body))
         places = self._join_letters([equation.target, *sorted(body.atoms(Component), key=str)])
-        self.summed |= {axes[0] for i, axes in places.items() if i in dummies}
+        self.summed |= {axes[0] for i, axes in places.items() if i in read.dummies}
         self._only_counted |= any(p.index not in places for p in body.atoms(Position))
         self._mixed += [
             (places[d][0], places[i][0])
-            for bound in equation.expr.atoms(Bound)
-            for d in dummies
-            for i in free_indices(bound)
+            for d, i in read.pairs
             if d.size == i.size and d in places and i in places
         ]
-        self._extremal |= {axes[0] for i, axes in places.items() if i in extremal}
+        self._extremal |= {axes[0] for i, axes in places.items() if i in read.extremal}
 
     def _join(self, a: Axis, b: Axis) -> None:
         self._parent[self.find(a)] = self.find(b)
@@ -88,13 +86,22 @@ class AxisClasses:
         return {self.find(a) for a in self.summed}
 
 
-def _opened(expr: Expr, dummies: set[Index], extremal: set[Index]) -> Expr:
-    """The expression with its sums and extrema opened; their dummies are added to the sets."""
-    if isinstance(expr, Bound):
-        body, own = expr.open()
-        dummies.update(own)
-        extremal.update(own if isinstance(expr, Extremum) else ())
-        return _opened(body, dummies, extremal)
-    if not expr.args or isinstance(expr, Component):
-        return expr
-    return expr.func(*(_opened(a, dummies, extremal) for a in expr.args))
+@dataclass
+class _Opened:
+    """An expression with its sums and extrema opened, and what stood in them."""
+
+    dummies: set[Index] = field(default_factory=set)
+    extremal: set[Index] = field(default_factory=set)  # the dummies of extrema
+    pairs: list[tuple[Index, Index]] = field(default_factory=list)  # a dummy, a letter beside it
+
+    def open(self, expr: Expr) -> Expr:
+        if isinstance(expr, Bound):
+            body, own = expr.open()
+            self.dummies.update(own)
+            self.extremal.update(own if isinstance(expr, Extremum) else ())
+            beside = free_indices(body)
+            self.pairs += [(d, i) for d in own for i in beside if i != d]
+            return self.open(body)
+        if not expr.args or isinstance(expr, Component):
+            return expr
+        return expr.func(*(self.open(a) for a in expr.args))

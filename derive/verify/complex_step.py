@@ -41,6 +41,13 @@ def _abs(z: Tensor) -> Tensor:
     return z * torch.sign(z.real)
 
 
+def _larger(a: Tensor, b: Tensor) -> Tensor:
+    """One of both, and no digit lost of a small one beside a large; at a tie their mean."""
+    a, b = torch.broadcast_tensors(a, b)
+    equal = torch.where(a.real == b.real, (a + b) / 2, b)
+    return torch.where(a.real > b.real, a, equal)
+
+
 def _attaining(z: Tensor, extreme: Tensor) -> Tensor:
     """The mean of those whose real part is the extreme."""
     attained = (z.real == extreme).to(z.dtype)
@@ -56,8 +63,8 @@ NUMBERS = Numbers(
         "abs": _abs,
         "sign": lambda z: torch.sign(z.real).to(z.dtype),
         "relu": lambda z: torch.where(z.real > 0, z, 0),
-        "min": lambda a, b: (a + b - _abs(a - b)) / 2,
-        "max": lambda a, b: (a + b + _abs(a - b)) / 2,
+        "min": lambda a, b: -_larger(-a, -b),
+        "max": lambda a, b: _larger(a, b),
         "amax": lambda z: _attaining(z, torch.amax(z.real, -1, keepdim=True)),
         "amin": lambda z: _attaining(z, torch.amin(z.real, -1, keepdim=True)),
     },

@@ -7,7 +7,7 @@ sums are taken over whole axes. Slow, plain, and differentiable by autograd.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import islice
 from math import prod
@@ -26,6 +26,7 @@ from derive.notation.nodes import (
     Contraction,
     Extremum,
     Index,
+    Labels,
     Scalar,
     Size,
 )
@@ -194,6 +195,8 @@ def _product(
 def _bracket(
     expr: Iverson, axes: tuple[Index, ...], values: Values, like: Tensor, numbers: Numbers
 ) -> Tensor:
+    if all(isinstance(c.tensor, Labels) for c in expr.atoms(Component)):
+        numbers = replace(numbers, rounded=REAL.rounded)  # positions and labels are whole
     left, right = (value(s, axes, values, like, numbers) for s in (expr.left, expr.right))
     holds: Tensor = torch.as_tensor(COMPARE[expr.relation](left.real, right.real))
     return (holds if expr.holds else ~holds).to(like.dtype)

@@ -108,3 +108,17 @@ ONE_MORE = [
 def test_small_ops(text: str, kind: str | tuple[str, ...]) -> None:
     (op,) = derive.parse(text)
     assert kernel_class(op) in ((kind,) if isinstance(kind, str) else kind)
+
+
+@pytest.mark.parametrize(
+    ("equation", "kind"),
+    [
+        ("l = sum[b,s](x[b,s]^2)/B", ROW_WISE),
+        ("l = sum[b,s]((x[b,s] - x[b,s-1])^2)/B", GENERAL),
+        ("l = sum[b,s,r](exp(x[b,s]*x[b,r]))/B", GENERAL),
+    ],
+)
+def test_two_places_on_one_axis_are_no_row(equation: str, kind: str) -> None:
+    """Also where both are summed over, the window inside another sum."""
+    [op] = derive.parse(f"op f(x[b,s]) -> l\n{equation}\n")
+    assert kernel_class(op) == kind

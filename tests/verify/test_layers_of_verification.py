@@ -50,6 +50,24 @@ def test_random_rounding_is_of_the_size_of_the_unit() -> None:
         assert unit / 4 < off < 40 * unit
 
 
+@pytest.mark.parametrize(
+    "equation", ["solve y: y[t] = w*y[t-1] + x[t]", "y[t] = where(t > 0, w*x[t-1], x[t])"]
+)
+def test_positions_are_whole_and_not_rounded(equation: str) -> None:
+    (op,) = parse(f"op f(x[t], w) -> y[t]\n{equation}\n")
+    made, sample = program(differentiate(op)), draw(op, SIZES)
+    off = errors(made.run(sample, stochastic(2.0**-24, 0)), made.run(sample))
+    assert 2.0**-27 < off < 2.0**-16
+
+
+def test_a_complex_step_loses_no_digit_of_the_larger_of_two() -> None:
+    (op,) = parse("op f(v[n]; eps = 1e-9) -> y[n]\nw[n] = max(v[n], eps)\ny[n] = v[n]/w[n]\n")
+    sample = draw(op, SIZES)
+    want = gradients(composed(op), sample)[0].reshape(-1)
+    for _, n, found in by_complex_step(op, sample):
+        assert found == pytest.approx(want[n].item(), rel=1e-14, abs=1e-14)
+
+
 def test_ill_conditioned_programs_are_allowed_more() -> None:
     """A difference of large numbers loses digits whatever computes it."""
     (op,) = parse("op gap(x[b,h]) -> y[b,h]\na[b,h] = x[b,h] + 1000\ny[b,h] = a[b,h] - 1000\n")
