@@ -55,6 +55,7 @@ class Interface:
     context_call: tuple[str, ...]
     casts: bool
     labels: bool
+    in_place: bool  # do some formulas write over memory of their own?
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Plumbing(Shapes):
     """Builds the interface of one program; `context` comes first among the arguments."""
 
     context: tuple[str, ...] = ()
+    in_place: frozenset[str] = frozenset()  # the passes that write over memory of their own
 
     # -- the whole ------------------------------------------------------------------------------
 
@@ -111,6 +113,7 @@ class Plumbing(Shapes):
             context_call=self._context_call(extras, second),
             casts=self.casts,
             labels=len(op.differentiable) < len(op.inputs),
+            in_place=bool(self.in_place),
         )
 
     @property
@@ -131,7 +134,13 @@ class Plumbing(Shapes):
         results = unpacked([*self.outputs, *self.kept_names])
         arguments = [*(self.flat(c, cast=True) for c in self.op.inputs), *self.scalars]
         name = "_launch_forward" if self.kernels else "_forward"
-        return bracketed(f"{results} = {name}(", [*self.context, *arguments], ")", 4)
+        return self._calling(results, name, [*self.context, *arguments], "forward")
+
+    def _calling(self, results: str, name: str, arguments: list[str], which: str) -> str:
+        """A call of formulas; those that write over their own memory are told to."""
+        if which not in self.in_place:
+            return bracketed(f"{results} = {name}(", arguments, ")", 4)
+        return bracketed(f"{results} = _in_place(", [name, *arguments], ")", 4)
 
     def backward_signature(self, name: str, *, optional: bool = False) -> str:
         """`optional`: a cotangent may be None."""
@@ -153,7 +162,7 @@ class Plumbing(Shapes):
             *self.numbers,
             self.needs,
         ]
-        return bracketed(f"{grads} = {inner}(", arguments, ")", 4)
+        return self._calling(grads, inner, arguments, "backward")
 
     def _unpack_forward(self) -> str:
         blanks = ["_"] * len(self.saved_inputs), ["_"] * len(self.numbers)

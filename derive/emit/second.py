@@ -62,7 +62,7 @@ class SecondModule:
         self.program = without_rows(program, rows)
         self.io = Plumbing(self.program, found, rows=rows)
         self.io.casts = first.casts
-        self.module = TorchModule(self.program, found, self.io)
+        self.module = TorchModule(self.program, found, self.io, followed=True)
         self.tangent = TangentModule(self.io, found, rows, "backward_")
         pairs = zip(op.inputs[len(first.op.inputs) :], first.op.outputs, strict=True)
         self.given = {grad.tensor.name: gradient(y).tensor.name for grad, y in pairs}

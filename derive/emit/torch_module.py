@@ -14,10 +14,12 @@ from derive.derivation import Derivation
 from derive.emit.environment import render
 from derive.emit.interface import Plumbing, place_of
 from derive.emit.source import Block, Line, assign, bracketed, unpacked
+from derive.emit.torch_chains import Memory
 from derive.emit.torch_printer import TorchPrinter
 from derive.notation.conditions import Position
 from derive.notation.nodes import Component, Labels, Size
 from derive.notation.op import Op
+from derive.plan.memory import Spent, spent, width
 from derive.plan.program import Program, plan
 from derive.plan.statement import Statement
 from derive.rewrite import keeping_shape
@@ -46,16 +48,24 @@ def torch_module(op: Op, derivation: Derivation) -> str:
 
 class TorchModule:
     def __init__(
-        self, program: Program, derivation: Derivation, plumbing: Plumbing | None = None
+        self,
+        program: Program,
+        derivation: Derivation,
+        plumbing: Plumbing | None = None,
+        *,
+        followed: bool = False,
     ) -> None:
-        self.program, self.derivation = program, derivation
+        """`followed`: autograd follows the formulas, so nothing is written over."""
+        self.program, self.derivation, self.followed = program, derivation, followed
         self.plumbing = plumbing or Plumbing(program, derivation)
 
     def render(self) -> str:
         from derive.emit.modes import Modes
 
         more = Modes(self.plumbing, self.derivation)
-        formulas = {"forward": self.forward(), "backward": self.backward(), **more.build()}
+        passes = {"forward": self.forward(), "backward": self.backward()}
+        self.plumbing.in_place = frozenset(n for n, made in passes.items() if writes_over(made))
+        formulas = {**passes, **more.build()}
         return render(
             TEMPLATE,
             io=self.plumbing.build(more.extras, **more.offered),
@@ -128,9 +138,19 @@ class TorchModule:
             )
 
     def _code(self, statement: Statement, given: tuple[Component, ...]) -> str:
-        printer = TorchPrinter(_like(given), self._positions)
+        memory = (
+            None if self.followed else Memory(width(self.program.op), self._spent[id(statement)])
+        )
+        printer = TorchPrinter(_like(given), self._positions, memory=memory)
         code = printer.shaped(statement.target, statement.expr)
         return f"{code}.clone()" if statement.target.tensor in self.program.copied else code
+
+    @cached_property
+    def _spent(self) -> Spent:
+        """The tensors over which each statement may write."""
+        p = self.program
+        forward = spent(p.forward, (*p.op.inputs, *p.op.outputs, *p.kept))
+        return {**forward, **spent(p.backward, (*p.cotangents, *p.saved, *p.gradients))}
 
     def _sizes(
         self,
@@ -191,6 +211,11 @@ def multiplies_in(formulas: dict[str, Any]) -> bool:
     """Do some formulas multiply matrices? Autocast would change the types of these alone."""
     text = repr(formulas)
     return " @ " in text or "einsum(" in text
+
+
+def writes_over(function: Function) -> bool:
+    """Does some statement write into memory that is there?"""
+    return any("_(" in line.code for block in function.blocks for line in block.lines)
 
 
 def documented(components: Iterable[Component]) -> str:
