@@ -20,10 +20,11 @@ from derive.emit.backends import BACKENDS
 from derive.emit.files import source
 from derive.emit.module import _imported
 from derive.emit.triton_module import has_kernels
-from derive.notation.nodes import Component
+from derive.notation.nodes import Component, Labels
 from derive.notation.op import Op
 from derive.plan.roles import roles
 from derive.verify.reference import composed
+from derive.verify.run import _allowed
 from derive.verify.sample import Sample, draw, error
 from tests.running import EXACT, is_leading, leaves_of, listed, real, run
 from tests.samples import every_op, named
@@ -180,10 +181,15 @@ def check_ten_times_closer(call: Function, op: Op, sample: Sample) -> None:
 
 
 def check_against_composed(call: Function, op: Op, sample: Sample, floor: float) -> None:
-    """About as exact as composed operations in fp32, where those keep three digits."""
+    """About as exact as composed operations in fp32, where those keep three digits.
+
+    Or else as exact as the input allows, which random roundings tell: where a difference of large
+    numbers decides a switch, rounding decides.
+    """
     for place, (ours, theirs) in enumerate(compared(call, composed(op), op, sample)):
-        if theirs < 1e-3:
-            assert ours <= max(4 * theirs, floor), (op.name, place, ours, theirs)
+        if theirs < 1e-3 and ours > max(4 * theirs, floor):
+            exact = sample.to(torch.float64)
+            assert ours <= _allowed(op, exact, torch.float32), (op.name, place, ours, theirs)
 
 
 # -- special values -----------------------------------------------------------------------------
@@ -228,6 +234,15 @@ def axes_of(component: Component) -> list[set[str]]:
     return [{i.size.name for i in group} for group in groups]
 
 
+def points_nowhere(op: Op, sample: Sample, size: str) -> bool:
+    """Are there labels left, and nothing that they could point at?"""
+    return any(
+        isinstance(c.tensor, Labels) and c.tensor.values is not None
+        and c.tensor.values.name == size and t.numel() > 0
+        for c, t in zip(op.inputs, sample.inputs, strict=True)
+    )  # fmt: skip
+
+
 def check_empty(call: Function, op: Op) -> None:
     """Each size zero in turn, no rows or rows of no columns: what autograd makes of that, be it an
     error."""
@@ -247,6 +262,10 @@ def check_empty(call: Function, op: Op) -> None:
             inputs=emptied(full.inputs, op.inputs),
             cotangents=emptied(full.cotangents, op.outputs),
         )
+        if points_nowhere(op, sample, size):
+            with pytest.raises((IndexError, RuntimeError), match="out of bounds|out of range"):
+                results(call, sample)
+            continue
         try:
             exact = truth(op, sample)
         except IndexError:  # there is no largest of no numbers

@@ -14,7 +14,7 @@ from derive.derivation import Derivation
 from derive.emit.environment import render
 from derive.emit.interface import Extras
 from derive.emit.source import Line, assign, bracketed, comma
-from derive.emit.torch_module import TorchModule
+from derive.emit.torch_module import TorchModule, picks_places
 from derive.errors import DeriveError
 from derive.notation.nodes import Component, Size
 from derive.notation.op import Op
@@ -62,11 +62,12 @@ class DTensorModule(TorchModule):
     def render(self) -> str:
         io, op = self.plumbing, self.program.op
         saved = len(io.saved_inputs) + len(io.kept)
+        formulas = {"forward": self.forward(), "backward": self.backward()}
         return render(
             TEMPLATE,
             io=io.build(Extras(), second=False, tangent=False),
-            forward=self.forward(),
-            backward=self.backward(),
+            **formulas,
+            places=picks_places(formulas),
             axes=[a.text for a in self.axes()],
             public=self._public(),
             named=", ".join(f'"{n}": {n}' for n in io.inputs),

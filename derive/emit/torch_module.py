@@ -70,6 +70,7 @@ class TorchModule:
             TEMPLATE,
             io=self.plumbing.build(more.extras, **more.offered),
             products=multiplies_in(formulas),
+            places=picks_places(formulas),
             **formulas,
         )
 
@@ -215,7 +216,14 @@ def multiplies_in(formulas: dict[str, Any]) -> bool:
 
 def writes_over(function: Function) -> bool:
     """Does some statement write into memory that is there?"""
-    return any("_(" in line.code for block in function.blocks for line in block.lines)
+    return any(
+        re.search(r"\.\w+_\(", line.code) for block in function.blocks for line in block.lines
+    )
+
+
+def picks_places(formulas: dict[str, Any]) -> bool:
+    """Do some formulas take the values at one place, which an axis may be too short for?"""
+    return "_at(" in repr(formulas)
 
 
 def documented(components: Iterable[Component]) -> str:

@@ -137,6 +137,8 @@ class Selector:
             values = bracket(self.printer.code(expr, space), ATOM)
             if isinstance(picked, Component):  # brackets would count a -1 from the end
                 return self._selected(values, place, found, letters), order
+            if not letters and picked != 0:  # an axis may be shorter
+                return f"_at({values}, {place}, {found})", order
             return f"{values}[{', '.join([':'] * place + [found])}]", order
         order = (*own, *(i for i in letters if i not in own))
         values = self._expanded(expr, (*order, index))

@@ -29,6 +29,7 @@ from derive.emit.torch_module import (
     documented,
     gradients_as_declared,
     multiplies_in,
+    picks_places,
 )
 from derive.emit.torch_printer import Space, TorchPrinter
 from derive.emit.triton_printer import helpers_in
@@ -114,6 +115,7 @@ class TritonModule:
             io=io.build(more.extras, **more.offered),
             **(formulas := more.build()),
             products=multiplies_in(parts | formulas),
+            places=picks_places(parts | formulas),
             names=io.helper_names,
             helpers=helpers_in(repr(parts)),
             column=self.at.length if tiles else "",

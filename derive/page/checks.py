@@ -34,7 +34,7 @@ CHECKS = (
     Check("one at a time, in tiles", "both"),
     Check("leading axes", "any number of axes for one"),
     Check("no rows", "an empty batch"),
-    Check("sizes of 1", "axes of one place"),
+    Check("other sizes", "axes of one place; sizes with a default, one more"),
     Check("not a number", "what is not a number stays so, where it should"),
     Check(
         "functions by themselves",

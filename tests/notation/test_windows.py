@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from derive import prove
+from derive import build, prove
 from derive.higher import backward
 from derive.notation.conditions import Position, iverson
 from derive.notation.nodes import Component, Contraction, fresh_index
@@ -349,3 +349,16 @@ def test_an_op_of_the_same_names_leaves_no_trace() -> None:
     assert first.inputs[0] != second.inputs[0]
     assert gradient(first.inputs[0]).tensor.groups == (1, 2)
     assert gradient(second.inputs[0]).tensor.groups == ()
+
+
+@pytest.mark.parametrize("backend", ["torch", "triton"])
+def test_a_place_that_an_axis_has_not_is_zero(backend: str) -> None:
+    """Whatever the axis: brackets would raise there, or count from the end."""
+    op = read("op f(x[b,s]) -> y[b,s]\ny[b,s] = x[b,s]*x[b,1] + exp(x[b,S-2])*1[s]\n")
+    for length in (1, 2, 3):
+        x = torch.randn(2, length, dtype=torch.float64)
+        cotangent = torch.randn_like(x)
+        want = run(composed(op), (x,), (cotangent,))
+        got = run(build(op, backend).f, (x,), (cotangent,))
+        for ours, theirs in zip([*got[0], *got[1]], [*want[0], *want[1]], strict=True):
+            assert torch.allclose(ours, theirs, rtol=EXACT, atol=EXACT)
