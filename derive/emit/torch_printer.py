@@ -52,7 +52,8 @@ class TorchPrinter(ScalarPrinter):
         dtype: str = "",
         memory: Memory | None = None,
     ) -> None:
-        self.memory = memory  # what may be written over; None: nothing, autograd follows
+        # What may be written over; nothing where autograd follows
+        self.chained = None if memory is None else Chained(self, memory)
         self.like = like  # a tensor whose device new ones take, and whose dtype if no other is told
         self.dtype = dtype or f"{like}.dtype"
         self._cast = f", dtype={dtype}" if dtype else ""
@@ -60,8 +61,8 @@ class TorchPrinter(ScalarPrinter):
         self.assumed: frozenset[Expr] = frozenset()  # conditions that hold where this is printed
 
     def code(self, expr: Expr, space: Space) -> Code:
-        if self.memory is not None and isinstance(expr, Add | Mul | Pow | Elementwise):
-            found = Chained(self).code(expr, space, self.memory)
+        if self.chained is not None and isinstance(expr, Add | Mul | Pow | Elementwise):
+            found = self.chained.code(expr, space)
             if found is not None:
                 return found
         return super().code(expr, space)
@@ -77,6 +78,8 @@ class TorchPrinter(ScalarPrinter):
     def shaped(self, target: Component, expr: Expr) -> str:
         """The expression in the shape of the target, which it may have to be expanded to."""
         shape = [i.size.name for i in target.indices]
+        if self.chained is not None:
+            self.chained.result = expr
         if isinstance(expr, Solution):
             return self.aligned(*self._solved(expr, target.indices), target.indices)[0]
         code = self.code(expr, target.indices)

@@ -108,9 +108,10 @@ class Chains:
         word = _POWERS.get(expr.args[1], "") if isinstance(expr, Pow) else ""
         if isinstance(expr, Elementwise) and expr.row.name in IN_PLACE:
             word = expr.row.name
-        inner = self.chain(expr.args[0], space) if word else expr
-        owned = isinstance(inner, Chain) or (isinstance(inner, Component) and self.owns(inner))
-        return self._begun(inner, (Step(word),)) if owned else expr
+        if not word:
+            return expr
+        inner = self.chain(expr.args[0], space)
+        return self._begun(inner, (Step(word),)) if isinstance(inner, Chain | Component) else expr
 
     # -- products --------------------------------------------------------------------------------
 
@@ -140,10 +141,10 @@ class Chains:
         return _Product(start, (*parts, *times), tuple(self.chain(f, space) for f in over), front)
 
     def _promise(self, part: Part) -> int:
-        """How good it is to begin with it: it brings memory of its own."""
-        if isinstance(part, Component):
-            return 3 if self.owns(part) else 0
-        return 2 if isinstance(part, Chain) else int(self.owns(part))
+        """How good it is to begin with it: it may bring memory of its own."""
+        if isinstance(part, Chain):
+            return (3 if isinstance(part.start, Component) else 2) if part.in_place else 1
+        return (3 if isinstance(part, Component) else 2) if self.owns(part) else 0
 
     # -- sums ------------------------------------------------------------------------------------
 
@@ -168,12 +169,11 @@ class Chains:
             return base, rest
         return Add(number, base), [t for t in rest if t is not number]
 
-    def _worth_of(self, space: Space) -> Callable[[Expr], tuple[bool, int, bool]]:
-        def worth(term: Expr) -> tuple[bool, int, bool]:
+    def _worth_of(self, space: Space) -> Callable[[Expr], tuple[bool, int]]:
+        def worth(term: Expr) -> tuple[bool, int]:
             part = self.chain(term, space)
-            start = part.start if isinstance(part, Chain) else part
             positive = not term.as_coeff_Mul()[0].is_negative
-            return positive, self._promise(start), isinstance(part, Chain)
+            return positive, self._promise(part)
 
         return worth
 
