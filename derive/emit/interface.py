@@ -7,6 +7,7 @@ themselves are written for the indices of the op.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from derive.emit.shapes import Shapes
 from derive.emit.source import WIDTH, as_docstring, bracketed, comma, fill, split_top, unpacked
@@ -14,6 +15,7 @@ from derive.notation.nodes import Component, Index, Size
 from derive.notation.op import gradient
 from derive.notation.text import equation_text
 from derive.plan.autocast import Autocast, autocast
+from derive.plan.blocks import Blocks, blocks
 
 _AUTOCAST = {
     Autocast.SHORT: "torch.get_autocast_dtype(device)",
@@ -55,6 +57,8 @@ class Interface:
     context_call: tuple[str, ...]
     casts: bool
     labels: bool
+    in_place: bool  # do some formulas write over memory of their own?
+    by_rows: bool  # do some of these run on a few rows at a time?
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class Plumbing(Shapes):
     """Builds the interface of one program; `context` comes first among the arguments."""
 
     context: tuple[str, ...] = ()
+    in_place: frozenset[str] = frozenset()  # the passes that write over memory of their own
 
     # -- the whole ------------------------------------------------------------------------------
 
@@ -111,6 +116,8 @@ class Plumbing(Shapes):
             context_call=self._context_call(extras, second),
             casts=self.casts,
             labels=len(op.differentiable) < len(op.inputs),
+            in_place=bool(self.in_place),
+            by_rows=any(self.blocks[which] for which in self.in_place),
         )
 
     @property
@@ -131,7 +138,26 @@ class Plumbing(Shapes):
         results = unpacked([*self.outputs, *self.kept_names])
         arguments = [*(self.flat(c, cast=True) for c in self.op.inputs), *self.scalars]
         name = "_launch_forward" if self.kernels else "_forward"
-        return bracketed(f"{results} = {name}(", [*self.context, *arguments], ")", 4)
+        return self._calling(results, name, [*self.context, *arguments], "forward")
+
+    def _calling(self, results: str, name: str, arguments: list[str], which: str) -> str:
+        """A call of formulas; those that write over their own memory run on blocks of rows."""
+        if which not in self.in_place:
+            return bracketed(f"{results} = {name}(", arguments, ")", 4)
+        found = self.blocks[which]
+        if found is None:
+            return bracketed(f"{results} = _in_place(", [name, *arguments], ")", 4)
+        places = [
+            f"cut=({comma(map(str, found.cut))})",
+            f"joined=({comma(map(str, found.joined))})",
+        ]
+        places[1] = places[1] if found.joined else "joined=()"
+        return bracketed(f"{results} = _by_rows(", [name, *arguments, *places], ")", 4)
+
+    @cached_property
+    def blocks(self) -> dict[str, Blocks | None]:
+        """Of each pass: how it may run on a few rows at a time."""
+        return dict(zip(("forward", "backward"), blocks(self.program), strict=True))
 
     def backward_signature(self, name: str, *, optional: bool = False) -> str:
         """`optional`: a cotangent may be None."""
@@ -153,7 +179,7 @@ class Plumbing(Shapes):
             *self.numbers,
             self.needs,
         ]
-        return bracketed(f"{grads} = {inner}(", arguments, ")", 4)
+        return self._calling(grads, inner, arguments, "backward")
 
     def _unpack_forward(self) -> str:
         blanks = ["_"] * len(self.saved_inputs), ["_"] * len(self.numbers)

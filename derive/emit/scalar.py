@@ -21,9 +21,8 @@ from derive.notation.nodes import (
     Index,
     Scalar,
     Size,
-    free_indices,
 )
-from derive.notation.op import is_gradient
+from derive.plan.order import factor_order, is_divisor, term_order
 
 Code = tuple[str, int]  # source text and its precedence
 SUM, PRODUCT, UNARY, POWER, ATOM = range(5)
@@ -128,7 +127,7 @@ class ScalarPrinter(ABC):
         codes = [(False, self.choice(*pair, space)) for pair in pairs]
         if len(codes) == 1 and not terms:
             return codes[0][1]
-        for term in sorted(terms, key=_term_order):
+        for term in sorted(terms, key=term_order):
             negative = bool(term.as_coeff_Mul()[0].is_negative)
             codes.append((negative, self.code(-term if negative else term, space)))
         text = ""
@@ -163,24 +162,3 @@ class ScalarPrinter(ABC):
 
 def _signed(text: str) -> Code:
     return text, UNARY if text.startswith("-") else ATOM
-
-
-def is_divisor(factor: Expr) -> bool:
-    """Is this a factor with a negative exponent?"""
-    exponent = factor.as_base_exp()[1] if isinstance(factor, Pow) else S.One
-    return bool(exponent.as_coeff_Mul()[0].is_negative)
-
-
-def factor_order(factor: Expr) -> tuple[object, ...]:
-    """Gradients and large tensors first, as a person writes a product."""
-    base = factor.as_base_exp()[0] if isinstance(factor, Pow) else factor
-    gradient = isinstance(base, Component) and is_gradient(base)
-    rank = base.tensor.rank if isinstance(base, Component) else 10**9
-    return (not gradient, -len(free_indices(factor)), rank, factor.sort_key())
-
-
-def _term_order(term: Expr) -> tuple[object, ...]:
-    components = sorted(term.atoms(Component), key=lambda c: (-len(c.indices), c.tensor.rank))
-    negative = bool(term.as_coeff_Mul()[0].is_negative)
-    sizes = [-len(c.indices) for c in components] or [0]
-    return (negative, sizes, [c.tensor.rank for c in components], term.sort_key())

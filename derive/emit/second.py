@@ -64,7 +64,7 @@ class SecondModule:
         self.program = _told(formulas, rows)
         self.io, self.inner = (Plumbing(p, found, rows=rows) for p in (self.program, formulas))
         self.io.casts = self.inner.casts = first.casts
-        self.module = TorchModule(formulas, found, self.inner)
+        self.module = TorchModule(formulas, found, self.inner, followed=True)
         self.tangent = TangentModule(self.io, found, rows, "backward_")
         pairs = zip(op.inputs[len(first.op.inputs) :], first.op.outputs, strict=True)
         self.given = {grad.tensor.name: gradient(y).tensor.name for grad, y in pairs}

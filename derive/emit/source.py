@@ -26,7 +26,9 @@ class Block:
 
 
 def assign(target: str, code: str, indent: int) -> str:
-    """`target = code`, broken at + and -, else at *, else inside brackets, if it is too long."""
+    """`target = code`, if it is too long broken at + and -, else at *, else before methods that
+    write in place, else inside brackets.
+    """
     line = f"{target} = {code}"
     if indent + len(line) <= WIDTH:
         return line
@@ -39,7 +41,22 @@ def assign(target: str, code: str, indent: int) -> str:
                 for line in broken(part, indent + 4)
             ]
             return "\n".join([f"{target} = (", *lines, " " * indent + ")"])
+    calls = _calls(code)
+    if len(calls) > 2:
+        lines = [line for part in calls for line in broken(part, indent + 4)]
+        return "\n".join([f"{target} = (", *lines, " " * indent + ")"])
     return "\n".join(broken(line, indent)).lstrip()
+
+
+def _calls(code: str) -> list[str]:
+    """A chain of methods that write in place, each by itself."""
+    parts, depth, start = [], 0, 0
+    for place, sign in _signs(code):
+        if depth == 0 and re.match(r"\.\w+_\(", code[place:]) and code[:place].strip():
+            parts.append(code[start:place])
+            start = place
+        depth += (sign in "([") - (sign in ")]")
+    return [*parts, code[start:]]
 
 
 def broken(code: str, indent: int) -> list[str]:

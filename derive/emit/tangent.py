@@ -57,7 +57,7 @@ class TangentModule:
         self.program: Program = replace(program, op=kept)
         self.io = Plumbing(self.program, derivation, rows=rows)
         self.io.casts = first.casts
-        self.module = TorchModule(self.program, derivation, self.io)
+        self.module = TorchModule(self.program, derivation, self.io, followed=True)
 
     @property
     def dots(self) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from sympy import Expr, KroneckerDelta, Mul, Pow, Rational, S
+from sympy import Add, Expr, KroneckerDelta, Mul, Pow, Rational, S
 from sympy.core.sorting import default_sort_key
 
 from derive.emit.scalar import (
@@ -17,13 +17,13 @@ from derive.emit.scalar import (
     Code,
     ScalarPrinter,
     bracket,
-    factor_order,
 )
 from derive.emit.source import comma
+from derive.emit.torch_chains import Chained, Memory
 from derive.emit.torch_products import einsum_letters, matmul
 from derive.emit.torch_select import Selector
 from derive.notation.conditions import Iverson, Position
-from derive.notation.functions import Row
+from derive.notation.functions import Elementwise, Row
 from derive.notation.nodes import (
     Component,
     Contraction,
@@ -35,6 +35,7 @@ from derive.notation.nodes import (
 )
 from derive.notation.solution import Solution
 from derive.plan.autocast import multiplies
+from derive.plan.order import factor_order
 from derive.plan.paths import merged
 
 Space = tuple[Index, ...]
@@ -49,12 +50,26 @@ class TorchPrinter(ScalarPrinter):
         like: str = "",
         positions: Mapping[Size, str] | None = None,
         dtype: str = "",
+        memory: Memory | None = None,
     ) -> None:
+        # What may be written over; nothing where autograd follows
+        self.chained = None if memory is None else Chained(self, memory)
         self.like = like  # a tensor whose device new ones take, and whose dtype if no other is told
         self.dtype = dtype or f"{like}.dtype"
         self._cast = f", dtype={dtype}" if dtype else ""
         self.positions = positions or {}  # names of 0, 1, … along an axis
         self.assumed: frozenset[Expr] = frozenset()  # conditions that hold where this is printed
+
+    def code(self, expr: Expr, space: Space) -> Code:
+        if self.chained is not None and isinstance(expr, Add | Mul | Pow | Elementwise):
+            found = self.chained.code(expr, space)
+            if found is not None:
+                return found
+        return super().code(expr, space)
+
+    def start(self, expr: Expr, space: Space) -> Code:
+        """What a chain begins with, which is none itself."""
+        return super().code(expr, space)
 
     def new(self, kind: str, arguments: str) -> str:
         """A new tensor: `x.new_zeros((B, H))`."""
@@ -63,8 +78,10 @@ class TorchPrinter(ScalarPrinter):
     def shaped(self, target: Component, expr: Expr) -> str:
         """The expression in the shape of the target, which it may have to be expanded to."""
         shape = [i.size.name for i in target.indices]
+        if self.chained is not None:
+            self.chained.result = expr
         if isinstance(expr, Solution):
-            return self._aligned(*self._solved(expr, target.indices), target.indices)[0]
+            return self.aligned(*self._solved(expr, target.indices), target.indices)[0]
         code = self.code(expr, target.indices)
         if not _is_tensor(expr):
             sizes = f"({comma(shape)})" if shape else "()"
@@ -138,9 +155,9 @@ class TorchPrinter(ScalarPrinter):
             text += f".diagonal(0, {first}, {second})"
             kept = tuple(i for k, i in enumerate(indices) if k not in repeated)
             indices = (*kept, indices[first])
-        return self._aligned(text, indices, space)
+        return self.aligned(text, indices, space)
 
-    def _aligned(self, text: str, indices: Space, space: Space) -> Code:
+    def aligned(self, text: str, indices: Space, space: Space) -> Code:
         """Axes in the order of the space, with `None` for each axis that is missing."""
         order = [i for i in space if i in indices]
         if order != list(indices):
@@ -159,12 +176,12 @@ class TorchPrinter(ScalarPrinter):
 
     def other(self, expr: Expr, space: Space) -> Code:
         if isinstance(expr, Position):
-            return self._aligned(self.positions[expr.index.size], (expr.index,), space)
+            return self.aligned(self.positions[expr.index.size], (expr.index,), space)
         if not isinstance(expr, KroneckerDelta):
             return super().other(expr, space)
         i, j = sorted(expr.args, key=space.index)
         eye = f"torch.eye({i.size.name}, dtype={self.dtype}, device={self.like}.device)"
-        return self._aligned(eye, (i, j), space)
+        return self.aligned(eye, (i, j), space)
 
     def function(self, row: Row, args: Sequence[Expr], space: Space) -> str:
         constants = [a for a in args if not _is_tensor(a)]
@@ -209,7 +226,7 @@ class TorchPrinter(ScalarPrinter):
             sizes = [f for f in factors if f not in small and not free_indices(f)]
             first = super().product(number, [*sizes, *small], own)
             others = [f for f in factors if f not in small and f not in sizes]
-            aligned = self._aligned(f"({first[0]})", own, space)
+            aligned = self.aligned(f"({first[0]})", own, space)
             if not others:
                 return aligned
             rest = self.product(S.One, others, space)
@@ -245,15 +262,15 @@ class TorchPrinter(ScalarPrinter):
         picked = Selector(self).summed(body, dummies)
         if picked is not None:
             scaled = picked[0] if factor == 1 else f"{picked[0]} * {self.code(factor, ())[0]}"
-            return self._aligned(scaled if factor == 1 else f"({scaled})", picked[1], space)
+            return self.aligned(scaled if factor == 1 else f"({scaled})", picked[1], space)
         if multiplies(body, (*free, *dummies)):
             text, order = self._einsum(body, dummies, tuple(i for i in space if i in free))
         else:
             text, order = self._pointwise_sum(body, dummies, free, factor)
         if "@" not in text:
-            return self._aligned(text, order, space)
+            return self.aligned(text, order, space)
         # `@` binds like `*`, from the left: in a product, and before `[`, it stands in brackets
-        return (text, SUM) if order == space else self._aligned(f"({text})", order, space)
+        return (text, SUM) if order == space else self.aligned(f"({text})", order, space)
 
     def _with_sum(
         self, number: Expr, factors: list[Expr], total: Contraction, space: Space
@@ -313,7 +330,7 @@ class TorchPrinter(ScalarPrinter):
         which = str(axes[0]) if len(axes) == 1 else str(tuple(axes))
         code = bracket(self.code(body, inside), ATOM)
         text = f"{code}.a{largest.word}({which if free else ''})"
-        return self._aligned(text, tuple(i for i in inside if i not in dummies), space)
+        return self.aligned(text, tuple(i for i in inside if i not in dummies), space)
 
     def natural_space(self, expr: Expr) -> Space:
         """The free indices in the order of a component that carries them all, if there is one."""

@@ -362,7 +362,7 @@ class _HostPrinter(TorchPrinter):
         spelled = self.spelled.get(component.tensor.name)
         if spelled is None:
             return super().component(component, space)
-        return self._aligned(spelled, component.indices, space)
+        return self.aligned(spelled, component.indices, space)
 
 
 def _touched(writer: KernelWriter, schedule: Schedule) -> tuple[Component, ...]:

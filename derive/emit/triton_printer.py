@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Sequence
 
 from sympy import Expr, Mul, Pow, Rational, S
 
-from derive.emit.scalar import ATOM, POWER, PRODUCT, UNARY, Code, ScalarPrinter, bracket, is_divisor
+from derive.emit.scalar import ATOM, POWER, PRODUCT, UNARY, Code, ScalarPrinter, bracket
 from derive.notation.conditions import EQUAL, Iverson, Position, brackets_of
 from derive.notation.functions import ROWS, Row
 from derive.notation.nodes import (
@@ -19,6 +19,7 @@ from derive.notation.nodes import (
     Size,
     Tensor,
 )
+from derive.plan.order import is_divisor
 
 Space = tuple[Index, ...]
 _HALF = Rational(1, 2)

@@ -95,9 +95,10 @@ class Program:
 def plan(
     op: Op, derivation: Derivation, *, shared: bool = True, recomputed: bool = False
 ) -> Program:
-    """Take all decisions; `shared` products are computed once (a compiler does that by itself).
+    """Take all decisions; what is `shared` is computed once (a compiler does that by itself).
 
-    `recomputed`: nothing but inputs is saved.
+    `recomputed`: nothing but inputs is saved. Only then products are shared, too: a large one that
+    is held costs more than the pass, in place, that multiplies it again.
     """
     with keeping_shape():
         return _Planner(op, derivation, recomputed).run(shared)
@@ -135,7 +136,7 @@ class _Planner:
         chain = [s for name in self.stages for s in self._gradient(name)]
         results = tuple(total_gradient(self.op, c) for c in self.op.differentiable)
         chain = live(chain, {r.tensor for r in results})
-        chain = self._shared(chain) if shared else chain
+        chain = self._shared(chain) if shared and self.recomputed else chain
         saved, again = self._split(chain)
         backward = (*again, *chain)
         if shared:
