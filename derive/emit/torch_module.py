@@ -13,6 +13,7 @@ from sympy import Expr
 from derive.derivation import Derivation
 from derive.emit.environment import render
 from derive.emit.interface import Plumbing, place_of
+from derive.emit.names import ROWS
 from derive.emit.source import Block, Line, assign, bracketed, unpacked
 from derive.emit.torch_printer import TorchPrinter
 from derive.notation.conditions import Position
@@ -56,10 +57,12 @@ class TorchModule:
 
         more = Modes(self.plumbing, self.derivation)
         formulas = {"forward": self.forward(), "backward": self.backward(), **more.build()}
+        io = self.plumbing.build(more.extras, **more.offered)
         return render(
             TEMPLATE,
-            io=self.plumbing.build(more.extras, **more.offered),
+            io=io,
             products=multiplies_in(formulas),
+            leads=leads_in({"io": io, **formulas}),
             **formulas,
         )
 
@@ -191,6 +194,11 @@ def multiplies_in(formulas: dict[str, Any]) -> bool:
     """Do some formulas multiply matrices? Autocast would change the types of these alone."""
     text = repr(formulas)
     return " @ " in text or "einsum(" in text
+
+
+def leads_in(parts: dict[str, Any]) -> bool:
+    """Do some tensors have any number of leading axes?"""
+    return f"{ROWS}(" in repr(parts)
 
 
 def documented(components: Iterable[Component]) -> str:
