@@ -37,6 +37,16 @@ def test_the_table_has_no_other_cells(request: pytest.FixtureRequest) -> None:
     assert set(cells(BACKEND)) == {(n, f) for n in catalogue() for f in FEATURES}
 
 
+@pytest.mark.parametrize("name", ["layer_norm", "gelu"])
+def test_a_tangent_of_a_tangent_is_refused(name: str) -> None:
+    """torch holds the inner one fixed, and gives nothing; one of the two may be reverse."""
+    whole = subject(name)
+    loss = whole.loss(whole.function)
+    for inner in (loss, torch.func.grad(loss)):
+        with pytest.raises(NotImplementedError, match="forward mode within forward mode"):
+            torch.func.jacfwd(torch.func.jacfwd(inner))(*whole.real)
+
+
 @pytest.mark.parametrize("name", ["layer_norm", "attention"])
 def test_inductor(name: str) -> None:
     compiled_by_inductor(subject(name))

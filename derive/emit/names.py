@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from derive.plan.program import Program
 
+# How many rows leading axes have. `numel()` of a torch.Size is a plain number: what is compiled
+# with it is compiled anew for each batch size.
+ROWS = "_prod"
+
 
 class Namer:
     """Gives each helper its name, with underscores added until it is free."""

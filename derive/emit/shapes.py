@@ -7,7 +7,7 @@ indices are taken apart.
 from __future__ import annotations
 
 from derive.derivation import Derivation
-from derive.emit.names import Namer, class_name
+from derive.emit.names import ROWS, Namer, class_name
 from derive.emit.source import comma
 from derive.notation.merged import spelled
 from derive.notation.nodes import Component, Labels, Size, Tensor
@@ -142,7 +142,7 @@ class Shapes:
         """A public tensor as the formulas want it."""
         text = component.tensor.name
         if self.is_leading(component):
-            sizes = [f"{self.lead}.numel()", *(i.size.name for i in component.indices[1:])]
+            sizes = [f"{ROWS}({self.lead})", *(i.size.name for i in component.indices[1:])]
             text += f".reshape({', '.join(sizes)})"
         elif component.tensor.groups:
             text += f".reshape({', '.join(i.size.name for i in component.indices)})"

@@ -14,6 +14,7 @@ from sympy import Expr, KroneckerDelta
 from derive.derivation import Derivation
 from derive.emit.environment import render
 from derive.emit.interface import Plumbing, place_of
+from derive.emit.names import ROWS
 from derive.emit.source import Block, Line, assign, bracketed, comma, unpacked
 from derive.emit.torch_chains import Memory, Spare
 from derive.emit.torch_printer import TorchPrinter
@@ -68,11 +69,13 @@ class TorchModule:
         passes = {"forward": self.forward(), "backward": self.backward()}
         self.plumbing.in_place = frozenset(n for n, made in passes.items() if writes_over(made))
         formulas = {**passes, **more.build()}
+        io = self.plumbing.build(more.extras, **more.offered)
         return render(
             TEMPLATE,
-            io=self.plumbing.build(more.extras, **more.offered),
+            io=io,
             products=multiplies_in(formulas),
             places=picks_places(formulas),
+            leads=leads_in({"io": io, **formulas}),
             **formulas,
         )
 
@@ -263,6 +266,11 @@ def writes_over(function: Function) -> bool:
 def picks_places(formulas: dict[str, Any]) -> bool:
     """Do some formulas take the values at one place, which an axis may be too short for?"""
     return "_at(" in repr(formulas)
+
+
+def leads_in(parts: dict[str, Any]) -> bool:
+    """Do some tensors have any number of leading axes?"""
+    return f"{ROWS}(" in repr(parts)
 
 
 def documented(components: Iterable[Component]) -> str:

@@ -28,6 +28,7 @@ from derive.emit.torch_module import (
     TorchModule,
     documented,
     gradients_as_declared,
+    leads_in,
     multiplies_in,
     picks_places,
 )
@@ -110,12 +111,14 @@ class TritonModule:
             "backward": self._backward(backward),
         }
         more = Modes(io, self.derivation)
+        public = io.build(more.extras, **more.offered)
         return render(
             ROW_TEMPLATE,
-            io=io.build(more.extras, **more.offered),
+            io=public,
             **(formulas := more.build()),
             products=multiplies_in(parts | formulas),
             places=picks_places(parts | formulas),
+            leads=leads_in({"io": public, **parts, **formulas}),
             names=io.helper_names,
             helpers=helpers_in(repr(parts)),
             column=self.at.length if tiles else "",

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, wraps
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
-from derive.catalogue import load
+from derive.catalogue import load, load_all
 from derive.emit.module import build
+from derive.notation.op import Op
 from derive.specialize import specialized
 
+FOLDER = Path(__file__).parent / "ops"
 P = ParamSpec("P")
 T = TypeVar("T")
+Part = tuple[str, Any, int]  # an input or parameter, its value or None, the number instead of None
 
 
 class RefusedError(ValueError):
@@ -63,21 +67,38 @@ def _refusing(function: Callable[P, T], native: Callable[..., Any]) -> Callable[
     return attempt
 
 
-def generated(
-    name: str, *tensors: tuple[str, Tensor | None, int], on: Tensor
-) -> Callable[..., Any]:
+def broadcast(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """All in one shape."""
+    shape = torch.broadcast_shapes(*(t.shape for t in tensors))  # type: ignore[no-untyped-call]  # torch's
+    return tuple(t.expand(shape) for t in tensors)
+
+
+def generated(name: str, *parts: Part, on: Tensor, output: str = "") -> Callable[..., Any]:
     """The function of an op on a tensor's device, without the inputs that are not given.
 
-    `tensors` are inputs that may be left out: name, tensor, and the number that then stands for it.
+    `parts` are inputs and parameters that may be left out. `output` is the one that is asked for,
+    where there are several.
     """
-    fixed = tuple((n, value) for n, tensor, value in tensors if tensor is None)
-    function = _built(name, fixed, "triton" if on.is_cuda else "torch")
-    given = {n: tensor for n, tensor, _ in tensors if tensor is not None}
+    fixed = tuple((n, number) for n, value, number in parts if value is None)
+    function = _built(name, fixed, output, "triton" if on.is_cuda else "torch")
+    given = {n: value for n, value, _ in parts if value is not None}
     return lambda *inputs, **options: function(*inputs, **given, **options)
 
 
 @cache
-def _built(name: str, fixed: tuple[tuple[str, int], ...], backend: str) -> Callable[..., Any]:
-    op = specialized(load(name), dict(fixed))
+def _built(
+    name: str, fixed: tuple[tuple[str, int], ...], output: str, backend: str
+) -> Callable[..., Any]:
+    op = specialized(_op(name), dict(fixed), outputs=(output,) if output else ())
     made: Callable[..., Any] = getattr(build(op, backend=backend), op.name)
     return made
+
+
+def _op(name: str) -> Op:
+    """One of the ops that are torch's own cases of one thing, or of the catalogue."""
+    return _families().get(name) or load(name)
+
+
+@cache
+def _families() -> dict[str, Op]:
+    return {op.name: op for op in load_all(FOLDER)}

@@ -77,7 +77,9 @@ def _depending(op: Op, sample: Sample, place: _Place) -> dict[str, Any]:
 
 
 def _kept(op: Op, module: ModuleType, sample: Sample) -> tuple[Any, ...]:
-    """What the forward pass hands out besides outputs."""
+    """What the forward pass hands out besides outputs; not for ranks, who call it otherwise."""
+    if hasattr(module, "AXES"):
+        return ()
     with torch.no_grad():
         found: tuple[Any, ...] = getattr(module, f"{op.name}_forward")(
             *sample.inputs, **sample.scalars

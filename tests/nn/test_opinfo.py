@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.testing._internal.common_methods_invocations import op_db
 from torch.testing._internal.opinfo.core import OpInfo, SampleInput
 
@@ -20,40 +21,49 @@ from derive.verify.sample import error
 torch.set_num_threads(1)
 pytestmark = pytest.mark.filterwarnings("ignore")  # what torch deprecates in its own samples
 
-NAMES = {  # of torch's samples, and of the function
-    "nn.functional.layer_norm": "layer_norm",
-    "nn.functional.rms_norm": "rms_norm",
-    "nn.functional.group_norm": "group_norm",
-    "softmax": "softmax",
+SAMPLES = {  # of torch's own, by the function's name where that is another
+    "cosine_similarity": "nn.functional.cosine_similarity",
     "log_softmax": "log_softmax",
-    "nn.functional.linear": "linear",
-    "nn.functional.embedding": "embedding",
-    "nn.functional.gelu": "gelu",
-    "nn.functional.silu": "silu",
-    "nn.functional.mish": "mish",
-    "nn.functional.relu": "relu",
-    "nn.functional.elu": "elu",
-    "nn.functional.softplus": "softplus",
-    "nn.functional.cross_entropy": "cross_entropy",
-    "nn.functional.mse_loss": "mse_loss",
-    "nn.functional.huber_loss": "huber_loss",
-    "nn.functional.binary_cross_entropy_with_logits": "binary_cross_entropy_with_logits",
+    "sigmoid": "sigmoid",
+    "softmax": "softmax",
+    "tanh": "tanh",
 }
+NAMES = sorted(functional.__all__)
 EXACT = 1e-9
+ROUGH = {"hardsigmoid": 1e-7}  # in fp64, too, torch computes with 1/6 in fp32
+TIMES = {"scaled_dot_product_attention": 3}  # of torch's error: scores of 100 round by chance
+ONCE = {"hardsigmoid"}  # torch has no second derivative
 every = pytest.mark.parametrize("name", NAMES)
 
 
 @cache
 def info(name: str) -> OpInfo:
-    return next(o for o in op_db if o.name == name and o.variant_test_name in ("", "with_dtype"))
+    called = SAMPLES.get(name, f"nn.functional.{name}")
+    return next(o for o in op_db if o.name == called)
 
 
 def ours(name: str) -> Callable[..., Any]:
-    return _called(getattr(functional, NAMES[name]))
+    function = _called(getattr(functional, name))
+
+    @wraps(function)
+    def call(*inputs: Any, **options: Any) -> Any:
+        torch.manual_seed(0)
+        return function(*inputs, **options)
+
+    return call
 
 
 def theirs(name: str) -> Callable[..., Any]:
-    return _called(getattr(torch.nn.functional, NAMES[name]))
+    """Of torch's kernels for attention the one that it can differentiate twice."""
+    function = _called(getattr(torch.nn.functional, name))
+
+    @wraps(function)
+    def call(*inputs: Any, **options: Any) -> Any:
+        torch.manual_seed(0)  # of what is dropped
+        with sdpa_kernel(SDPBackend.MATH):
+            return function(*inputs, **options)
+
+    return call
 
 
 def _called(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -75,7 +85,7 @@ def numbers(sample: SampleInput) -> list[Tensor]:
 
 
 def derived(function: Callable[..., Any], sample: SampleInput) -> tuple[Tensor, ...]:
-    """The output, its gradients, and the gradients of these."""
+    """The output, its gradients, and the gradients of these, where there are any."""
     leaves = numbers(sample)
     found = function(sample.input, *sample.args, **sample.kwargs)
     if not leaves:
@@ -86,8 +96,13 @@ def derived(function: Callable[..., Any], sample: SampleInput) -> tuple[Tensor, 
     )  # fmt: skip
     total = torch.stack([(g * g.detach().sin()).sum() for g in first]).sum()
     if not total.requires_grad:
+        return (found, *first, *map(torch.zeros_like, leaves))
+    try:
+        second = torch.autograd.grad(total, leaves, allow_unused=True, materialize_grads=True)
+    except RuntimeError:
+        if function.__name__ not in ONCE:
+            raise
         return (found, *first)
-    second = torch.autograd.grad(total, leaves, allow_unused=True, materialize_grads=True)
     return (found, *first, *second)
 
 
@@ -106,17 +121,15 @@ def test_values_and_gradients(name: str) -> None:
     assert offered
     for sample in offered:
         got, want = (derived(f(name), sample) for f in (ours, theirs))
-        assert [g.dtype for g in got] == [w.dtype for w in want]
-        assert max(error(g.detach(), w.detach()) for g, w in zip(got, want, strict=True)) < EXACT
+        assert len(got) == len(want) or name in ONCE
+        pairs = [*zip(got, want, strict=name not in ONCE)]
+        assert all(g.dtype == w.dtype for g, w in pairs)
+        assert max(error(g.detach(), w.detach()) for g, w in pairs) < ROUGH.get(name, EXACT)
 
 
 LEFT_OUT = {  # how many samples ask for what is not derived, of how many
-    "softmax": (1, 7),  # rows of no number
-    "log_softmax": (1, 7),  # the same
-    "nn.functional.cross_entropy": (15, 21),  # weights, sums, losses of each row, no labels
-    "nn.functional.mse_loss": (1, 6),  # losses of each place
-    "nn.functional.huber_loss": (3, 9),  # the same
-    "nn.functional.binary_cross_entropy_with_logits": (19, 26),  # weights of classes or places
+    "batch_norm": (2, 12),  # nothing, without channels
+    "normalize": (2, 8),  # norms that are no norms, p = 0 and p = -1
 }
 
 
@@ -125,7 +138,7 @@ def test_what_is_not_derived_is_counted(name: str) -> None:
     found = samples(name)
     refused = sum(not is_derived(name, s) for s in found)
     assert (refused, len(found)) == LEFT_OUT.get(name, (0, len(found)))
-    row = f"| `{NAMES[name]}` | {len(found)} | {refused} |"
+    row = f"| `{name}` | {len(found)} | {refused} |"
     assert row in (Path(__file__).parents[2] / "docs" / "drop_in.md").read_text("utf-8")
 
 
@@ -144,7 +157,7 @@ def test_types_and_accuracy(name: str, dtype: torch.dtype) -> None:
             wide = sample.transform(_widened)
             exact = theirs(name)(wide.input, *wide.args, **wide.kwargs)
             allowed = 4 * torch.finfo(got.dtype).eps
-            assert error(got, exact) <= max(2 * error(want, exact), allowed)
+            assert error(got, exact) <= max(TIMES.get(name, 2) * error(want, exact), allowed)
 
 
 def _widened(part: Any) -> Any:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
-from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
 import derive
 from derive.catalogue import catalogue
@@ -85,6 +82,17 @@ def test_what_cannot_be_cut_is_gathered() -> None:
     assert module.AXES["x"].letters[1] == ""
 
 
+def test_a_second_derivative_is_refused_wherever_it_begins() -> None:
+    """`once_differentiable` would only see what goes on to x, and drop the rest without a word."""
+    layer_norm = derive.build("layer_norm", backend="dtensor").layer_norm
+    x, w, gamma, beta = (torch.rand(4, 4, requires_grad=True) for _ in range(4))
+    y = layer_norm(x @ w, gamma[0], beta[0])
+    (slope,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
+    for leaf in (x, w, gamma):
+        with pytest.raises(NotImplementedError, match="has no second derivative"):
+            torch.autograd.grad(slope.square().sum(), leaf, retain_graph=True)
+
+
 @pytest.mark.parametrize("name", ["layer_norm", "softmax", "attention"])
 def test_plain_tensors_are_as_good(name: str) -> None:
     assert [row for row in verify(derive.load(name), "dtensor") if not row.passed] == []
@@ -93,28 +101,13 @@ def test_plain_tensors_are_as_good(name: str) -> None:
 # -- processes ------------------------------------------------------------------------------------
 
 
-def _work(rank: int, count: int, port: int, folder: str) -> None:
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    dist.init_process_group("gloo", rank=rank, world_size=count)
-    ranks = dist.device_mesh.init_device_mesh("cpu", (count,))
-    op = derive.load("layer_norm")
-    module, sample = derive.build(op, backend="dtensor"), sample_of(op)
-    places = (Shard(1), Shard(0), Replicate())
-    given = zip(sample.inputs, places, strict=True)
-    leaves = [distribute_tensor(t, ranks, [p]).requires_grad_() for t, p in given]
-    y = module.layer_norm(*leaves)
-    (dy,) = (distribute_tensor(g, ranks, y.placements) for g in sample.cotangents)
-    found = [t.full_tensor() for t in (y, *torch.autograd.grad(y, leaves, dy))]
-    if rank == 0:
-        torch.save([t.detach() for t in found], Path(folder) / "found.pt")
-    dist.destroy_process_group()
-
-
 def test_processes_agree(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.spawn(_work, args=(2, port, str(tmp_path)), nprocs=2)
-    found = torch.load(tmp_path / "found.pt")
-    op = derive.load("layer_norm")
-    assert errors(found, truth(op, sample_of(op))) < EXACT
+    """The example of the documentation, in two processes; it compares itself with one."""
+    text = (Path(__file__).parents[2] / "docs" / "sharding.md").read_text("utf-8")
+    script = tmp_path / "train.py"
+    script.write_text(text.partition("## In several processes")[2].split("```")[1][len("python") :])
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "2 ranks, 8 columns each" in done.stdout
