@@ -321,7 +321,8 @@ def new(name: str, paper: str | None, outputs: Sequence[str]) -> None:
 @_backends
 @click.option(
     "--against", "rivals", metavar="WHO", multiple=True, default=("torch,composed",),
-    show_default=True, help="torch, composed, compile, or module:function; commas part several.",
+    show_default=True,
+    help="torch, composed, compile, liger, quack, MODULE:FUNCTION; commas part several.",
 )  # fmt: skip
 @click.option("--size", "sizes", metavar="N=NUMBER", multiple=True, help="A size; may be repeated.")
 @click.option("--dtype", type=Choice(["fp32", "bf16", "fp16", "fp64"]), default="fp32",
@@ -331,6 +332,7 @@ def new(name: str, paper: str | None, outputs: Sequence[str]) -> None:
 @click.option("--seconds", type=click.FloatRange(0.01), default=4.0, show_default=True,
               help="How long each op is measured.")  # fmt: skip
 @click.option("--plot", metavar="FILE", help="A picture too: .svg, .png or .pdf.")
+@click.option("--tune", metavar="FILE", help="Measure settings of kernels; write a table.")
 @_style
 @click.pass_context
 def bench(
@@ -339,8 +341,7 @@ def bench(
     ops: Sequence[str],
     backends: Sequence[str],
     rivals: Sequence[str],
-    plot: str | None,
-    style: str,
+    tune: str | None,
     **options: Any,
 ) -> None:
     """Measure time and memory, beside others.
@@ -349,15 +350,24 @@ def bench(
     derive bench layer_norm
     derive bench layer_norm --size B=128 --size H=16384 --against torch,compile
     derive bench my_op.op --against my_kernels:my_op --plot my_op.svg
+    derive bench layer_norm rms_norm softmax --tune templates/triton/tuned.json
 
     composed: the generated forward pass with torch's own autograd. compile: torch's own function,
     or the composed one, compiled. A function of yours takes what the op takes. Shares of a copy say
-    how near a run comes to moving what it must move, once, at the speed of a copy.
+    how near a run comes to moving what it must move, once, at the speed of a copy. --tune: how much
+    a program takes at once is measured for each length of rows; `derive generate` reads the table.
     """
     from derive.bench.command import setting_of, told
     from derive.commands import benchmarks
 
-    setting, path = setting_of(backends=backends, against=rivals, plot=plot, **options)
+    if tune is not None:
+        from derive.commands import tuned
+
+        count = tuned(ops, Path(tune), options["seconds"], progress("measuring"))
+        say(f"wrote {tune}: {count} settings that are faster than the rule")
+        return
+    style = options.pop("style")
+    setting, path = setting_of(backends=backends, against=rivals, **options)
     results, copy = benchmarks(ops, setting, progress("measuring"))
     put(told(results, setting, copy, style, ctx.color))
     if path is not None:

@@ -228,6 +228,18 @@ def benchmarks(
     ], copy
 
 
+def tuned(names: Sequence[str], path: Path, seconds: float, progress: Progress = iter) -> int:
+    """Measures settings of kernels, and writes their table; how many there are."""
+    from derive.emit.module import ready_triton
+
+    ready_triton()
+    from derive.bench.tune import put, tune
+
+    found = tune([target.op for target in targets(names)], seconds, progress=progress)
+    put(found, path)
+    return len(found)
+
+
 def explanation(code: str) -> Any:
     """The row of the table of errors."""
     table = getattr(errors, "CODES", {})

@@ -3,25 +3,28 @@
 `torch`         torch's own function, for the ops that it has
 `composed`      the generated forward pass, its gradients by torch's autograd
 `compile`       torch's own function, or the composed one, compiled
+`liger`         Liger's kernel, where it is installed and has one
+`quack`         quack's, likewise
 `module:name`   a function of yours, imported from the module: it takes what the op takes
+`file.py:name`  one in a file, such as a tutorial's
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import torch
 
+from derive.bench import rivals
 from derive.config import nearest
 from derive.emit.module import build
 from derive.errors import DeriveError
 from derive.notation.op import Op
 
 Function = Callable[..., Any]
-RIVALS = ("torch", "composed", "compile")
+RIVALS = ("torch", "composed", "compile", *rivals.RIVALS)
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,9 @@ def _rival(name: str, op: Op, native: Function | None) -> Function | None:
     if name == "compile":
         torch._dynamo.reset()  # noqa: SLF001  # there is no other way to forget what was compiled
         return torch.compile(native or _composed(op))
-    return _imported(name)
+    if name in rivals.RIVALS:
+        return rivals.installed(name, op.name)
+    return rivals.imported(name)
 
 
 def _composed(op: Op) -> Function:
@@ -76,14 +81,3 @@ def _composed(op: Op) -> Function:
         return forward(*inputs, **scalars)[:count]
 
     return composed
-
-
-def _imported(name: str) -> Function:
-    module, _, attribute = name.partition(":")
-    try:
-        function = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise DeriveError(f"{name} cannot be imported: {error}") from error
-    if not callable(function):
-        raise DeriveError(f"{name} is no function")
-    return function

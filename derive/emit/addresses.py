@@ -88,6 +88,11 @@ class Addresses:
                 found |= {i.size for i in component.indices[1:]}
         return found
 
+    def held(self, shown: Iterable[Component]) -> int:
+        """Numbers held for each place: two for one of 64 bits that is not just counted."""
+        columns = set(self.schedule.roles.columns)
+        return 2 * any(not self._is_simple(c) and columns & {*self._axes(c)} for c in shown)
+
     # -- axes -------------------------------------------------------------------------------------
 
     @property

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from derive.emit.kernel import EXTREMA, Kernel, KernelWriter
+from collections.abc import Iterator
+
+from derive.emit.kernel import EXTREMA, Kernel, KernelWriter, tensors_of
+from derive.emit.layout import AXIS
 from derive.emit.source import Line
 from derive.plan.rows import FULL, ROW, SCALAR, SHARED, RowSum, Work
 
 
 class BlockWriter(KernelWriter):
     """A few rows at once, as a matrix."""
-
-    several = True
 
     def kernel(self, kernel: str) -> Kernel:
         """The kernel of this name."""
@@ -27,23 +28,34 @@ class BlockWriter(KernelWriter):
                 *self._coordinates(of_rows=True),
                 *(self._load(c) for c in self.used if c not in shared),
             ),
-            tuple(self._line_of(w) for w in self.live),
+            tuple(self._lines()),
             (),
-            (
-                *(f"{p.name} += {self._added(p)}" for p in self.partials),
-                *(self._store(c, n) for c, n in self.results),
-            ),
+            tuple(self._store(c, n) for c, n in self.results),
             tuple(map(self._part_store, self.partials)),
             once=bool(self.partials) or not self.layout.columns,
         )
 
+    def _lines(self) -> Iterator[Line]:
+        """What a row computes; a sum over rows is added to as early as can be: less is held."""
+        left = list(self.partials)
+        unknown = {w.target.tensor for w in self.live}
+        for work in (None, *self.live):
+            if work is not None:
+                yield self._line_of(work)
+                unknown.remove(work.target.tensor)
+            ready = [p for p in left if not unknown & tensors_of([p.total.body])]
+            left = [p for p in left if p not in ready]
+            for part in ready:
+                code = f"{part.name} += {self._added(part)}"
+                yield Line(part.work.statement.note, code)
+
     def _reduced(self, total: RowSum) -> str:
         """A sum, or the largest or smallest value, of what stands inside the row."""
-        body, axis = self._text(total.body, total.kind), self.layout.axis
+        body = self._text(total.body, total.kind)
         if total.word == "sum":
-            return f"tl.sum({self._masked(body, total.kind)}, {axis})"
+            return f"tl.sum({self._masked(body, total.kind)}, {AXIS})"
         helper, least = EXTREMA[total.word][:2]
-        return f"{helper}(tl.where({self.name('inside')}, {body}, {least}), {axis})"
+        return f"{helper}(tl.where({self.name('inside')}, {body}, {least}), {AXIS})"
 
     def _line_of(self, work: Work) -> Line:
         sums = {s.marker.tensor.name: self._reduced(s) for s in work.sums}

@@ -9,7 +9,7 @@ from functools import cached_property
 from sympy import Expr
 
 from derive.emit.addresses import Addresses
-from derive.emit.layout import Layout
+from derive.emit.layout import AXIS, Layout
 from derive.emit.names import Namer
 from derive.emit.source import Line, assign, bracketed
 from derive.emit.triton_printer import TritonPrinter
@@ -44,6 +44,7 @@ class Kernel:
     row_stores: tuple[str, ...]  # and what a whole row adds to sums over rows
     ends: tuple[str, ...]  # stores after the last row
     once: bool = False  # must it be known which rows come again?
+    in_memory: bool = False  # are sums over rows added up there?
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,6 @@ class KernelWriter:
     and a pointer to a result that nobody wants is None.
     """
 
-    several = False  # rows at once
-
     def __init__(
         self,
         schedule: Schedule,
@@ -93,7 +92,7 @@ class KernelWriter:
         self.partials = partials(schedule, name)
         self.persistent = persistent
         columns = bool(schedule.roles.columns)
-        self.layout = Layout(name, several=self.several, columns=columns)
+        self.layout = Layout(name, columns=columns)
 
     # -- what is there --------------------------------------------------------------------------
 
@@ -153,7 +152,8 @@ class KernelWriter:
             for a in self.arguments()
         ]
         items.append(f"{self.name('ROWS')}: tl.constexpr")
-        items += ["BLOCK: tl.constexpr"] if self.layout.columns else []
+        if self.layout.columns:
+            items += ["BLOCK: tl.constexpr", f"{self.name('EVEN')}: tl.constexpr"]
         items.append("ACC: tl.constexpr")
         return bracketed(f"def {kernel}(", items, "):", 0)
 
@@ -165,6 +165,29 @@ class KernelWriter:
             f"{self.name(f'size_{s.name}')} = tl.full((), {s.name}, ACC)"
             for s in sorted(self.numbers, key=lambda s: (s.name != self.at.length, s.rank))
         )
+
+    @cached_property
+    def is_light(self) -> bool:
+        """Do few values for each number of a row live at once? Such rows may be twice as long."""
+        return self._most_live() <= _LIGHT
+
+    def _most_live(self) -> int:
+        """Values as long as a row that are there at once, sums over rows among them."""
+        kept = sum(p.total.keeps_column for p in self.partials)
+        last = {t: k for k, w in enumerate(self.live) for t in w.uses}
+        last |= dict.fromkeys(tensors_of(self.schedule.live_sums), len(self.live))
+        last |= {c.tensor: len(self.live) for c, _ in self.results if c.tensor not in last}
+        long = {c.tensor for c in (*self.used, *(w.target for w in self.live)) if self._is_long(c)}
+        born = {w.target.tensor: k for k, w in enumerate(self.live)}
+        spans = [(born.get(t, 0), last.get(t, 0)) for t in long]
+        steps = range(len(self.live) + 1)
+        shown = [*self.used, *(c for c, _ in self.results)]
+        return kept + self.at.held(shown) + max(sum(a <= k <= b for a, b in spans) for k in steps)
+
+    @property
+    def adds_in_memory(self) -> bool:
+        """Do tiles add up a sum over rows that is as long as a row?"""
+        return any(p.total.keeps_column for p in self.partials)
 
     # -- loads and stores -----------------------------------------------------------------------
 
@@ -207,8 +230,7 @@ class KernelWriter:
 
     def _part_store(self, part: Partial) -> str:
         mask = f", mask={self.layout.mask(SHARED)}" if part.total.keeps_column else ""
-        value = f"tl.sum({part.name}, 0)" if self.layout.several else part.name
-        line = f"tl.store({self._part_address(part)}, {value}{mask})"
+        line = f"tl.store({self._part_address(part)}, tl.sum({part.name}, 0){mask})"
         return indented(f"{self._pointer(part.name)} is not None", [line])
 
     def _text(self, expr: Expr, kind: str, sums: dict[str, str] | None = None) -> str:
@@ -219,9 +241,11 @@ class KernelWriter:
             return self.at.position(size, self.layout if along else None)
 
         def across(component: Component) -> bool:
-            return along and self.layout.several and schedule.kind(component) == ROW
+            return along and schedule.kind(component) == ROW
 
-        printer = TritonPrinter(sums or {}, self.name, schedule.vectors, position, across)
+        exact = self.layout.columns and not along  # one number a row: it costs nothing
+        vectors = schedule.vectors
+        printer = TritonPrinter(sums or {}, self.name, vectors, position, across, exact=exact)
         return printer.text(expr, ())
 
     # -- statements -----------------------------------------------------------------------------
@@ -229,9 +253,8 @@ class KernelWriter:
     def _line(self, work: Work, sums: dict[str, str], indent: int) -> Line:
         code = self._text(work.expr, work.kind, sums)
         if not work.expr.atoms(Component, Size, Position):
-            shape = self.layout.shape(work.kind) if self.layout.several else "()"
-            code = f"tl.full({shape}, {code}, ACC)"  # a bare constant has no type
-        elif self.layout.several and not self._fills(work):
+            code = f"tl.full({self.layout.shape(work.kind)}, {code}, ACC)"  # it has no type
+        elif not self._fills(work):
             code = f"tl.zeros({self.layout.shape(work.kind)}, ACC) + ({code})"
         return Line(work.statement.note, assign(work.target.tensor.name, code, indent))
 
@@ -249,14 +272,15 @@ class KernelWriter:
         return body if body in loaded or not there else f"tl.where({there}, {body}, 0.0)"
 
     def _added(self, part: Partial) -> str:
-        """What rows (or one tile of a row) add to a sum over rows."""
+        """What rows (or one tile of each) add to a sum over rows."""
         kind = part.total.kind
         body = self._text(part.total.body, kind)
         if is_vector(part.total) and not part.total.keeps_column:
-            body, kind = f"tl.sum({self._masked(body, kind)}, {self.layout.axis})", ROW
-        once = self.layout.once(kind)
-        return f"tl.where({once}, {body}, 0.0)" if once else body
+            body, kind = f"tl.sum({self._masked(body, kind)}, {AXIS})", ROW
+        return f"tl.where({self.layout.once(kind)}, {body}, 0.0)"
 
+
+_LIGHT = 4  # values for each number of a row
 
 # How a row's extremum is taken, what changes none, and how two parts of it are joined.
 EXTREMA = {

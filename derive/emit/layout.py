@@ -1,4 +1,4 @@
-"""How a kernel holds values: several rows as a matrix, or one row as a vector."""
+"""How a kernel holds values: several rows as a matrix, what they share as a vector."""
 
 from __future__ import annotations
 
@@ -7,27 +7,21 @@ from dataclasses import dataclass
 from derive.emit.names import Namer
 from derive.plan.rows import FULL, ROW, SHARED
 
+AXIS = 1  # along which a row runs
+
 
 @dataclass(frozen=True)
 class Layout:
-    """Shapes, masks and axes of values by their kind; a scalar is a scalar in both.
+    """Shapes and masks of values by their kind; a scalar is a scalar.
 
     Several rows of no columns are a vector.
     """
 
     name: Namer
-    several: bool  # rows
     columns: bool = True
-
-    @property
-    def axis(self) -> int:
-        """The axis along which a row runs."""
-        return 1 if self.several else 0
 
     def shape(self, kind: str) -> str:
         """The shape of what is held for a kind."""
-        if not self.several:
-            return "[BLOCK]" if kind in (FULL, SHARED) else "()"
         rows = self.name("ROWS")
         shapes = {FULL: f"[{rows}, BLOCK]", ROW: f"[{rows}]", SHARED: "[BLOCK]"}
         return shapes.get(kind, "()")
@@ -36,14 +30,13 @@ class Layout:
         """Which values of a kind are there; empty if all are: each row is one of the rows."""
         if kind not in (FULL, SHARED):
             return self.name("here") if kind == ROW and not self.columns else ""
-        return self.name("along" if self.several and kind == SHARED else "inside")
+        return self.name("along" if kind == SHARED else "inside")
 
     def once(self, kind: str) -> str:
-        """Which rows are there for the first time; empty if all are: the last may come again."""
-        if not self.several:
-            return ""
-        return self.across(self.name("here")) if kind == FULL else self.name("here")
+        """Which rows are there for the first time: the last may come again."""
+        here = self.name("here")
+        return self.across(here) if kind == FULL else here
 
     def across(self, text: str) -> str:
         """One number a row, beside values that run along the columns."""
-        return f"{text}[:, None]" if self.several else text
+        return f"{text}[:, None]"

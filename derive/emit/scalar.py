@@ -155,9 +155,13 @@ class ScalarPrinter(ABC):
         if number != 1 or not parts:
             parts.insert(0, coefficient)
         text = " * ".join(bracket(p, PRODUCT) for p in parts)
+        code = (text, PRODUCT) if len(parts) > 1 else parts[0]
         for divisor in sorted(below, key=factor_order):
-            text += " / " + bracket(self.code(divisor, space), UNARY)
-        return text, PRODUCT if len(parts) + len(below) > 1 else parts[0][1]
+            code = self.quotient(code, self.code(divisor, space))
+        return code
+
+    def quotient(self, above: Code, below: Code) -> Code:
+        return f"{bracket(above, PRODUCT)} / {bracket(below, UNARY)}", PRODUCT
 
 
 def _signed(text: str) -> Code:

@@ -60,7 +60,9 @@ class Shapes:
             "here",
             "along",
             "first",
+            "again",
             "ROWS",
+            "EVEN",
         )
         return {n: self.name(n) for n in (*plain, "work", "needs")}
 

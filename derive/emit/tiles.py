@@ -1,4 +1,8 @@
-"""A kernel for rows that are walked in tiles: once for each sum that waits for another."""
+"""A kernel for rows that are walked in tiles: once for each sum that waits for another.
+
+A few rows are walked at once, so that what they share is brought from memory, and its gradient
+added up there, once for all of them.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +16,13 @@ from derive.emit.kernel import (
     is_vector,
     tensors_of,
 )
+from derive.emit.layout import AXIS
 from derive.notation.nodes import Tensor
 from derive.plan.rows import FULL, ROW, SCALAR, SHARED, RowSum, Work
 
 
 class TileWriter(KernelWriter):
-    """One row after another, a vector at a time; loads are repeated in each walk."""
+    """Some rows after others, a matrix at a time; loads are repeated in each walk."""
 
     def kernel(self, kernel: str) -> Kernel:
         """The kernel of this name."""
@@ -30,7 +35,7 @@ class TileWriter(KernelWriter):
             self._signature(kernel),
             self._size_lines(),
             tuple(map(self._load, scalars)),
-            tuple(f"{p.name} = tl.zeros((), ACC)" for p in scalar_parts),
+            tuple(f"{p.name} = tl.zeros({self.layout.shape(ROW)}, ACC)" for p in scalar_parts),
             (*self._coordinates(of_rows=True), *map(self._load, rows)),
             tuple(self._line(w, {}, 8 if self.persistent else 4) for w in first),
             tuple(p for p in passes if p is not None),
@@ -39,6 +44,8 @@ class TileWriter(KernelWriter):
                 *(self._store(c, n) for c, n in self.results if not self._is_long(c)),
             ),
             tuple(map(self._part_store, scalar_parts)),
+            once=bool(self.partials),
+            in_memory=self.adds_in_memory,
         )
 
     def _last_level(self) -> int:
@@ -91,9 +98,10 @@ class TileWriter(KernelWriter):
 
     def _start_of(self, work: Work, total: RowSum) -> str:
         """What each column of a tile has come to before the first one."""
-        start = "tl.zeros([BLOCK], ACC)"
+        shape = self.layout.shape(total.kind)
+        start = f"tl.zeros({shape}, ACC)"
         if total.word != "sum":
-            start = f"tl.full([BLOCK], {EXTREMA[total.word][1]}, ACC)"
+            start = f"tl.full({shape}, {EXTREMA[total.word][1]}, ACC)"
         return f"{self._parts(work, total)} = {start}"
 
     def _part_of(self, work: Work, total: RowSum) -> str:
@@ -112,16 +120,19 @@ class TileWriter(KernelWriter):
         """A tile's part of a sum over rows; it is kept in memory where it keeps the column."""
         if not part.total.keeps_column:
             return f"{part.name} += {self._added(part)}"
-        place, inside = self._part_address(part), self.name("inside")
+        place, earlier, along, again = map(self.name, ("place", "earlier", "along", "again"))
         return indented(
             f"{self._pointer(part.name)} is not None",
             [
-                f"{part.name} = tl.load({place}, mask={inside}, other=0.0)",
-                f"tl.store({place}, {part.name} + {self._added(part)}, mask={inside})",
+                f"{place} = {self._part_address(part)}",
+                f"{earlier} = tl.load({place}, mask={along} & {again}, other=0.0)",
+                f"{part.name} = tl.sum({self._added(part)}, 0)",
+                f"tl.store({place}, {earlier} + {part.name}, mask={along})",
             ],
         )
 
 
 def _joined(total: RowSum, parts: str) -> str:
     """The whole, from what each column of the tiles came to."""
-    return f"tl.sum({parts}, 0)" if total.word == "sum" else f"{EXTREMA[total.word][0]}({parts}, 0)"
+    helper = "tl.sum" if total.word == "sum" else EXTREMA[total.word][0]
+    return f"{helper}({parts}, {AXIS})"

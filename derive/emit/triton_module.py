@@ -15,13 +15,14 @@ from typing import TypeVar
 from sympy import Expr
 
 from derive.derivation import Derivation
+from derive.emit import tuned
 from derive.emit.addresses import Addresses
 from derive.emit.block import BlockWriter
 from derive.emit.environment import render
+from derive.emit.host_printer import HostPrinter
 from derive.emit.interface import Plumbing, place_of
 from derive.emit.kernel import KernelWriter, partials
 from derive.emit.modes import Modes
-from derive.emit.scalar import Code
 from derive.emit.source import Line, assign, bracketed, comma, unpacked
 from derive.emit.tiles import TileWriter
 from derive.emit.torch_module import (
@@ -32,10 +33,10 @@ from derive.emit.torch_module import (
     multiplies_in,
     picks_places,
 )
-from derive.emit.torch_printer import Space, TorchPrinter
+from derive.emit.totals import Totals
 from derive.emit.triton_printer import helpers_in
 from derive.notation.conditions import Position
-from derive.notation.nodes import Component, Extremum, Labels, Size, Tensor
+from derive.notation.nodes import Component, Extremum, Labels, Tensor
 from derive.notation.op import Op
 from derive.plan.program import Program, plan
 from derive.plan.roles import ELEMENT_WISE, ROW_WISE, kernel_class
@@ -54,7 +55,7 @@ def has_kernels(op: Op) -> bool:
 
 def template_for(op: Op) -> tuple[str, ...]:
     """The template that an op's file is made from."""
-    return (ROW_TEMPLATE,) if has_kernels(op) else (PRODUCT_TEMPLATE,)
+    return (ROW_TEMPLATE, tuned.TABLE) if has_kernels(op) else (PRODUCT_TEMPLATE,)
 
 
 def triton_module(op: Op, derivation: Derivation) -> str:
@@ -75,7 +76,7 @@ class Launch:
     rows: str
     prologue: tuple[Line, ...]  # what needs no row
     allocations: tuple[str, ...]
-    choose: str
+    choose: tuple[str, ...]
     call: str
     epilogue: tuple[Line, ...]
     returns: str
@@ -89,13 +90,20 @@ class TritonModule:
         self.program, self.derivation = program, derivation
         self.io = Plumbing(program, derivation, kernels=True)
         self.name = self.io.name
+        self.tuned = tuned.read()
         self.forward_work = Schedule(program, program.forward)
         self.backward_work = Schedule(
             program, program.backward, self.forward_work, accumulates=True
         )
         self.at = Addresses(self.forward_work, self.name)
         self.given = (*program.cotangents, *program.saved)
-        self.partials = partials(self.backward_work, self.name)
+        self.totals = Totals(
+            self.io,
+            self.backward_work,
+            partials(self.backward_work, self.name),
+            self.at.length,
+            self.given[0].tensor.name,
+        )
 
     def render(self) -> str:
         p, io = self.program, self.io
@@ -122,6 +130,11 @@ class TritonModule:
             names=io.helper_names,
             helpers=helpers_in(repr(parts)),
             column=self.at.length if tiles else "",
+            jit=f'@triton.jit(do_not_specialize=["{self.name("rows")}"])',
+            grouped=tiles and backward.adds_in_memory,
+            shorter=tiles and not (forward.is_light and backward.is_light),
+            tuned=self.tuned if tiles else [],
+            add_up=self.totals.add_up(self._accumulator),
             like=p.op.differentiable[0].tensor.name,
             cotangent=self.given[0].tensor.name,
             forward_tensors=", ".join(_real(p.op.inputs)),
@@ -194,7 +207,7 @@ class TritonModule:
             rows,
             tuple(self._host_line(w, io.inputs, like) for w in self.forward_work.prologue),
             tuple(self._empty_outputs()),
-            self._choose("forward"),
+            tuple(self._choose("forward", kernels)),
             self._call("forward", kernels.arguments()),
             tuple(self._host_line(w, io.inputs, like) for w in self.forward_work.epilogue),
             f"[{', '.join(self._returned())}]",
@@ -231,7 +244,7 @@ class TritonModule:
             " * ".join(s.name for s in self.backward_work.rows) or "1",
             tuple(self._host_line(w, io.saved_inputs) for w in self.backward_work.prologue),
             tuple(self._allocations()),
-            self._choose("backward"),
+            (*self._choose("backward", kernels), *self._parts()),
             self._call("backward", kernels.arguments()),
             tuple(self._epilogue()),
             self._computed(),
@@ -255,7 +268,7 @@ class TritonModule:
         return f"{found} = {call}", f"{unpacked([t.name for t in grads])} = {placed}"
 
     def _allocations(self) -> Iterable[str]:
-        """Empty gradients, and zeros for the parts of sums over rows; None where not needed."""
+        """Empty gradients, and sums over rows; None where not needed."""
         like = self.given[0].tensor.name
         saved = set(self.io.saved_inputs)
         for declared, gradient in zip(
@@ -269,12 +282,15 @@ class TritonModule:
         for component in self.backward_work.left:
             code = _empty([i.size.name for i in component.indices], self.io.work, like)
             yield assign(component.tensor.name, self._if_needed(component.tensor, code), 4)
-        for part in self.partials:
-            columns = [s.name for s in self.backward_work.columns]
-            column = columns if part.total.keeps_column else []
-            shape = comma([self.name("programs"), *column])
-            code = f"torch.zeros(({shape}), dtype={self.io.work}, device={like}.device)"
-            yield assign(part.name, self._if_needed(part.work.target.tensor, code), 4)
+        yield from self.totals.sums()
+
+    def _parts(self) -> Iterable[str]:
+        """How many programs share the rows, and memory for what each adds up."""
+        many, warps = self._at_once()
+        programs, rows = self.name("programs"), self.name("rows")
+        count = f"triton.cdiv({rows}, {many})"
+        yield f"{programs} = _programs({count}, {warps}, {self.given[0].tensor.name})"
+        yield from self.totals.parts(programs)
 
     def _if_needed(self, tensor: Tensor, code: str) -> str:
         condition = self.io.condition(self.backward_work.left_for.get(tensor, tensor))
@@ -283,7 +299,7 @@ class TritonModule:
     def _epilogue(self) -> Iterable[Line]:
         """What follows from sums over all rows."""
         io = self.io
-        for work in self.backward_work.epilogue:
+        for work in (w for w in self.backward_work.epilogue if w not in self.totals.alone):
             line = self._host_line(work, [*io.saved_inputs, *io.cotangents])
             condition = io.condition(work.target.tensor)
             yield replace(line, code=f"{line.code} if {condition} else None") if condition else line
@@ -293,10 +309,9 @@ class TritonModule:
         like = like or self._like()
         labels = {c.tensor.name for c in self.program.op.inputs if isinstance(c.tensor, Labels)}
         casts = {n: f"{n}.to({self.io.work})" for n in cast if n not in labels}
-        sums = {p.total.marker.tensor.name: f"{p.name}.sum(0)" for p in self.partials}
         counted = {p.index.size for p in work.statement.expr.atoms(Position)}
         places = {s: f"torch.arange({s.name}, device={like}.device)" for s in counted}
-        printer = _HostPrinter(like, casts | sums, places, self.io.work)
+        printer = HostPrinter(like, casts | self.totals.names, places, self.io.work)
         code = printer.shaped(work.target, _with_axes(work))
         if work.target.tensor in self.program.copied:
             code += ".clone()"
@@ -320,52 +335,44 @@ class TritonModule:
         several = len(self.forward_work.columns) > 1
         return (*shown, f"{self.at.length} = {self.at.of_length}") if several else shown
 
-    def _choose(self, which: str) -> str:
+    def _choose(self, which: str, writer: KernelWriter) -> Iterable[str]:
         """The line that tells the kernel for the length of a row; where rows have none, nothing."""
-        kernel, many, block = map(self.name, ("kernel", "many", "block"))
-        if not self.program.roles.columns:
-            return ""
-        chosen = f"_choose({self.at.length}, _{which}_row, _{which}_tiles)"
-        return f"{kernel}, {many}, {block} = {chosen}"
+        chosen = ", ".join(map(self.name, ("kernel", "many", "block", "warps")))
+        if self.program.roles.columns:
+            longest = "_LONGEST_ROW" if writer.is_light else "_LONGEST_ROW // 2"
+            group = "_GROUP" if writer.adds_in_memory else "1"
+            items = [self.at.length, longest, f"_{which}_row", f"_{which}_tiles", group]
+            items += [writer.used[0].tensor.name] if self.tuned else []
+            yield bracketed(f"{chosen} = _choose(", items, ")", 8)
+
+    def _at_once(self) -> tuple[str, str]:
+        """How many rows a program takes at once, and by how many warps."""
+        names = self.name("many"), self.name("warps")
+        return names if self.program.roles.columns else ("_FEW", "_warps(_FEW)")
+
+    @property
+    def _accumulator(self) -> str:
+        return f"tl.float64 if {self.io.work} is torch.float64 else tl.float32"
 
     def _call(self, which: str, arguments: list[str]) -> str:
         """The launch: forward as many programs as there are rows to take, backward fewer."""
-        kernel, many, block = map(self.name, ("kernel", "many", "block"))
-        shape, numbers = [f"BLOCK={block}"], f"{many} * {block}"
+        kernel, block = self.name("kernel"), self.name("block")
+        many, warps = self._at_once()
+        even = f"{self.name('EVEN')}={self.at.length} % {block} == 0"
+        shape = [f"BLOCK={block}", even]
         if not self.program.roles.columns:
-            kernel, many, shape, numbers = f"_{which}_row", "_FEW", [], "_FEW"
+            kernel, shape = f"_{which}_row", []
         launch = [
             f"{self.name('ROWS')}={many}",
             *shape,
-            f"ACC=tl.float64 if {self.io.work} is torch.float64 else tl.float32",
-            f"num_warps=_warps({numbers})",
+            f"ACC={self._accumulator}",
+            f"num_warps={warps}",
             "enable_fp_fusion=True",
         ]
         programs = self.name("programs")
         if which == "forward":
             programs = f"triton.cdiv({self.name('rows')}, {many})"
         return bracketed(f"{kernel}[({programs},)](", [*arguments, *launch], ")", 12)
-
-
-class _HostPrinter(TorchPrinter):
-    """The torch printer, with partial sums where a kernel left them and inputs cast."""
-
-    def __init__(
-        self, like: str, spelled: dict[str, str], places: dict[Size, str], dtype: str
-    ) -> None:
-        super().__init__(like, places, dtype)
-        self.spelled = spelled
-
-    def shaped(self, target: Component, expr: Expr) -> str:
-        """A kernel reads what the host made, so an expanded tensor is written out."""
-        code = super().shaped(target, expr)
-        return f"{code}.contiguous()" if ".expand(" in code else code
-
-    def component(self, component: Component, space: Space) -> Code:
-        spelled = self.spelled.get(component.tensor.name)
-        if spelled is None:
-            return super().component(component, space)
-        return self.aligned(spelled, component.indices, space)
 
 
 def _touched(writer: KernelWriter, schedule: Schedule) -> tuple[Component, ...]:

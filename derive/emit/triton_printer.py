@@ -7,7 +7,14 @@ from collections.abc import Callable, Container, Sequence
 
 from sympy import Expr, Mul, Pow, Rational, S
 
-from derive.emit.scalar import ATOM, POWER, PRODUCT, UNARY, Code, ScalarPrinter, bracket
+from derive.emit.scalar import (
+    ATOM,
+    POWER,
+    PRODUCT,
+    Code,
+    ScalarPrinter,
+    bracket,
+)
 from derive.notation.conditions import EQUAL, Iverson, Position, brackets_of
 from derive.notation.functions import ROWS, Row
 from derive.notation.nodes import (
@@ -31,6 +38,7 @@ class TritonPrinter(ScalarPrinter):
 
     `vectors` are the tensors that run along the row; `position` tells where along an axis of some
     size a value is; `across`: is a component one number for each of several rows, beside columns?
+    `exact`: quotients and roots round to the nearest, which Triton's own do in fp64 alone.
     """
 
     def __init__(
@@ -40,9 +48,11 @@ class TritonPrinter(ScalarPrinter):
         vectors: Container[Tensor] = (),
         position: Callable[[Size], str] = str,
         across: Callable[[Component], bool] = lambda _: False,
+        *,
+        exact: bool = False,
     ) -> None:
         self.sums, self.name, self.vectors = sums, name, vectors
-        self.position, self.across = position, across
+        self.position, self.across, self.exact = position, across, exact
 
     def component(self, component: Component, space: Space) -> Code:
         name = component.tensor.name
@@ -104,18 +114,47 @@ class TritonPrinter(ScalarPrinter):
         return row.triton.format(*(self._argument(a) for a in args))
 
     def product(self, number: Expr, factors: list[Expr], space: Space) -> Code:
-        """With a high power below, what is one number for the whole row comes first.
+        """What is divided by one number for the whole row is multiplied by its inverse.
 
-        In x^5 s / sigma^3 the numerator may leave the range of its type, though the whole does not.
+        With a high power below that number comes first: in x^5 s / sigma^3 the numerator may leave
+        the range of its type, though the whole does not; and 1 / sigma^3 alone may leave it, too.
         """
+        known = [f for f in factors if not f.atoms(Component, Size, Position)]
+        if self.exact and any(map(is_divisor, known)) and len(known) < len(factors):
+            return self._with_known(number, known, [f for f in factors if f not in known], space)
         long = [f for f in factors if any(c.tensor in self.vectors for c in f.atoms(Component))]
         short = [f for f in factors if f not in long]
-        if not (long and any(map(_is_high, short))) or all(map(is_divisor, short)):
+        if not self._divides_rows(long, short):
             return super().product(number, factors, space)
-        first = super().product(number, short, space)[0]
-        rest = super().product(S.One, long, space)[0]
-        joined = f"{first} / {rest[4:]}" if rest.startswith("1 / ") else f"{first} * {rest}"
+        if not long:
+            return self._of_the_row(number, short, space), ATOM
+        first = self._of_the_row(number, short, space)
+        rest = bracket(super().product(S.One, long, space), PRODUCT)
+        joined = f"{first} / {rest[4:]}" if rest.startswith("1 / ") else f"{rest} * {first}"
         return joined, PRODUCT
+
+    def _divides_rows(self, long: list[Expr], short: list[Expr]) -> bool:
+        """Is something as long as a row divided by one number for each, which others are not?"""
+        if not any(map(is_divisor, short)) or any(f.atoms(Position) for f in short):
+            return False
+        if not long:
+            return any(map(self.across, _components(short)))
+        return not any(map(_is_high, short)) or not all(map(is_divisor, short))
+
+    def _of_the_row(self, number: Expr, factors: list[Expr], space: Space) -> str:
+        """A product that is one number for the row, beside what runs along it."""
+        is_row = any(map(self.across, _components(factors)))
+        code = self._as(exact=True).product(number, factors, space)
+        return f"{bracket(code, ATOM)}[:, None]" if is_row else bracket(code, PRODUCT)
+
+    def _as(self, *, exact: bool) -> TritonPrinter:
+        """The same for values that are one for each row."""
+        return TritonPrinter(self.sums, self.name, position=self.position, exact=exact)
+
+    def _with_known(self, number: Expr, known: list[Expr], rest: list[Expr], space: Space) -> Code:
+        """Factors that no tensor is in come first: of numbers, any quotient is exact."""
+        first = bracket(self._as(exact=False).product(number, known, space), PRODUCT)
+        return f"{first} * {bracket(self.product(S.One, rest, space), PRODUCT)}", PRODUCT
 
     def _argument(self, arg: Expr) -> str:
         """A function wants a value of the accumulator's type, not a constant."""
@@ -124,7 +163,10 @@ class TritonPrinter(ScalarPrinter):
 
     def power(self, base: Expr, exponent: Expr, space: Space) -> Code:
         if exponent.as_coeff_Mul()[0].is_negative:
-            return "1 / " + bracket(self.code(Pow(base, -exponent), space), UNARY), PRODUCT
+            below = self.code(Pow(base, -exponent), space)
+            if not base.atoms(Component, Size, Position):
+                return super().quotient(("1", ATOM), below)
+            return self.quotient(("1", ATOM), below)
         code = self.code(base, space)
         if not base.atoms(Component, Size, Position):  # of parameters alone: known when compiled
             shown = self.code(exponent, ())
@@ -135,11 +177,21 @@ class TritonPrinter(ScalarPrinter):
                 " * ".join([code[0]] * int(exponent)) if short else f"_power({code[0]}, {exponent})"
             )
             return text, PRODUCT if short else ATOM
+        root = f"{'_root' if self.exact else 'tl.sqrt'}({code[0]})"
         if exponent == _HALF:
-            return f"tl.sqrt({code[0]})", ATOM
+            return root, ATOM
         if exponent.is_Rational and exponent.q == 2:
-            return f"_power(tl.sqrt({code[0]}), {exponent.p})", ATOM
+            return f"_power({root}, {exponent.p})", ATOM
         return f"_real_power({code[0]}, {self.code(exponent, ())[0]})", ATOM
+
+    def quotient(self, above: Code, below: Code) -> Code:
+        if not self.exact:
+            return super().quotient(above, below)
+        return f"_quotient({above[0]}, {below[0]})", ATOM
+
+
+def _components(factors: Sequence[Expr]) -> set[Component]:
+    return {c for f in factors for c in f.atoms(Component)}
 
 
 def _is_high(factor: Expr) -> bool:
@@ -148,7 +200,7 @@ def _is_high(factor: Expr) -> bool:
 
 
 HELPERS = {h for row in ROWS for h in _HELPER.findall(row.triton)}
-HELPERS |= {"_power", "_real_power", "_largest", "_smallest"}
+HELPERS |= {"_power", "_real_power", "_largest", "_smallest", "_quotient", "_root"}
 
 
 def helpers_in(text: str) -> list[str]:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from types import ModuleType
-from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -45,7 +44,7 @@ from derive.verify.sample import (
 )
 from derive.verify.small import other_sizes
 from derive.verify.switches import near_switches, where_it_switches
-from derive.verify.tiles import one_at_a_time_in_tiles
+from derive.verify.tiles import in_tiles, one_at_a_time_in_tiles
 from derive.verify.visible import answers, caught, visible
 
 EXACT = 1e-10
@@ -201,7 +200,7 @@ def _allowed(op: Op, sample: Sample, dtype: torch.dtype) -> float:
 
 def _in_tiles(op: Op, module: ModuleType, sample: Sample) -> Verdict:
     """Rows longer than a block, made cheap by a short block."""
-    with patch.multiple(module, _LONGEST_ROW=0, _TILE=4):
+    with in_tiles(module):
         return _against_autograd(op, module, sample)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from types import ModuleType
 from unittest.mock import patch
 
@@ -13,12 +14,19 @@ from derive.verify.sample import Sample, error, gradients
 CLOSE = 1e-10
 
 
+def in_tiles(module: ModuleType, columns: int = 4) -> AbstractContextManager[object]:
+    """Rows are walked in tiles of so many columns; two at once, where some are together."""
+    if hasattr(module, "_GROUP"):
+        return patch.multiple(module, _LONGEST_ROW=0, _TILE=2 * columns, _GROUP=2)
+    return patch.multiple(module, _LONGEST_ROW=0, _TILE=columns)
+
+
 def one_at_a_time_in_tiles(op: Op, module: ModuleType, sample: Sample) -> tuple[float, float, str]:
     """The worst error of a gradient that is asked for alone, and what is allowed."""
     if not hasattr(module, "_TILE"):
         return 0.0, 0.0, "no kernel walks tiles"
     function, worst = getattr(module, op.name), 0.0
-    with patch.multiple(module, _LONGEST_ROW=0, _TILE=4):
+    with in_tiles(module):
         real = [k for k, t in enumerate(sample.inputs) if t.is_floating_point()]
         for place, want in zip(real, gradients(composed(op), sample), strict=True):
             worst = max(worst, error(alone(function, sample, place)[0], want))

@@ -1,63 +1,78 @@
-"""Compile the kernels of generated files for a GPU that need not be there; print what they hold.
+"""Compile kernels of generated files for a GPU that need not be there; print what they hold.
 
-Run by test_ahead_of_time.py in a process of its own: Triton must not be interpreting here.
+Run by test_ahead_of_time.py in a process of its own: Triton must not be interpreting here. A line
+of JSON asks for one kernel, a line of JSON answers.
 """
 
 import importlib.util
+import inspect
 import json
 import re
 import subprocess
 import sys
 import tempfile
 from functools import cache
-from pathlib import Path
 
-import torch
 import triton.language as tl
 from triton import compile as compile_kernel
 from triton.backends.compiler import GPUTarget
 from triton.backends.nvidia.compiler import get_ptxas
 from triton.compiler import ASTSource
 
-KERNELS = ("_forward_row", "_forward_tiles", "_backward_row", "_backward_tiles")
 FACTS = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
+LOADS = re.compile(r"(@%p\d+ )?ld\.global[\w.]*?(?:\.v(\d))?\.b(\d+)")
+IN_SOURCE = re.compile(r"tl\.load\(\s*(\w+)_ptr[^=]*mask=(inside|along|here)\w*,")
 ALIGNED = [["tt.divisibility", 16]]
+BYTES = {"fp16": 2, "bf16": 2, "fp32": 4, "fp64": 8}
 
 
 @cache
 def load(path):
-    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    spec = importlib.util.spec_from_file_location("kernels", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
+def shape_of(module, job):
+    """How many rows a program takes at once, and how many columns of each."""
+    if not hasattr(module, "_TILE"):
+        return module._FEW, 1
+    if "tiles" in job["kernel"]:
+        group = getattr(module, "_GROUP", 1) if "backward" in job["kernel"] else 1
+        return group, module._TILE // group
+    return module._choose(job["length"], module._LONGEST_ROW, None, None, 1)[1:3]
+
+
+def dtype_of(name, job):
+    """Statistics and partial sums are in the accumulator's type."""
+    if name in job["labels"]:
+        return "i64"
+    accumulator = "fp64" if job["dtype"] == "fp64" else "fp32"
+    is_sum = name in job["statistics"] or name.endswith(("_partial", "_terms"))
+    return accumulator if is_sum else job["dtype"]
+
+
 def source_of(kernel, job, rows, block):
-    """The kernel for one dtype; statistics and partial sums are in the accumulator's."""
+    """The kernel for one type; all that can be is divisible by 16."""
     signature, constants, attributes = {}, {}, {}
-    dtype = job["dtype"]
-    fixed = {"ROWS": rows, "BLOCK": block, "ACC": tl.float64 if dtype == "fp64" else tl.float32}
-    accumulator = "fp64" if dtype == "fp64" else "fp32"
+    accumulator = tl.float64 if job["dtype"] == "fp64" else tl.float32
+    fixed = {"ROWS": rows, "BLOCK": block, "EVEN": job["even"], "ACC": accumulator}
     for place, parameter in enumerate(kernel.params):
         name = parameter.name
         if parameter.is_constexpr:
             signature[name], constants[name] = "constexpr", fixed.get(name, 1e-5)
             continue
-        is_sum = name in job["statistics"] or name.endswith(("_partial_ptr", "_terms_ptr"))
-        pointer = "*i64" if name in job["labels"] else f"*{accumulator if is_sum else dtype}"
-        signature[name] = pointer if name.endswith("_ptr") else "i32"
-        attributes[place,] = ALIGNED
+        pointer = f"*{dtype_of(name.removesuffix('_ptr'), job)}"
+        signature[name] = pointer if name.endswith("_ptr") else "i64" if name == "rows" else "i32"
+        if not parameter.do_not_specialize:
+            attributes[place,] = ALIGNED
     return ASTSource(kernel, signature, constants, attrs=attributes)
 
 
-def facts(done, target):
-    """Bytes of stack and of spilled registers, and whether anything is loaded 128 bits wide."""
-    if target.backend == "hip":
-        text = done.asm["amdgcn"]
-        spilled = sum(int(n) for n in re.findall(r"\.[sv]gpr_spill_count:\s+(\d+)", text))
-        wide = "_load_dwordx4" in text
-        return {"stack": 0, "spilled": spilled, "wide": wide}
-    ptx = done.asm["ptx"]
+def on_nvidia(done, target):
+    """Bytes of stack and of spilled registers; bytes that the threads of a program load."""
+    ptx, threads = done.asm["ptx"], 32 * done.metadata.num_warps
     with tempfile.NamedTemporaryFile("w", suffix=".ptx") as file:
         file.write(ptx)
         file.flush()
@@ -66,7 +81,29 @@ def facts(done, target):
         run = subprocess.run([*command, "-o", "/dev/null"], capture_output=True, text=True)
         assert run.returncode == 0, run.stderr
     stack, stores, loads = map(int, FACTS.search(run.stderr).groups())
-    return {"stack": stack, "spilled": stores + loads, "wide": ".v4.b32" in ptx or ".v2.b64" in ptx}
+    widths = [(bool(p), int(n or 1) * int(bits) // 8) for p, n, bits in LOADS.findall(ptx)]
+    return {
+        "stack": stack,
+        "spilled": stores + loads,
+        "wide": threads * sum(w for _, w in widths if w == 16),
+        "masked": threads * sum(w for masked, w in widths if masked and w == 16),
+    }
+
+
+def on_amd(done):
+    text = done.asm["amdgcn"]
+    spilled = sum(int(n) for n in re.findall(r"\.[sv]gpr_spill_count:\s+(\d+)", text))
+    stack = int(re.search(r"\.private_segment_fixed_size:\s+(\d+)", text)[1])
+    wide = 16 * 64 * done.metadata.num_warps * text.count("_load_dwordx4")
+    return {"stack": stack, "spilled": spilled, "wide": wide, "masked": 0}
+
+
+def planned(kernel, job, rows, block):
+    """The bytes that the source loads: of matrices, and of what rows share, once for each row."""
+    found = {"inside": 0, "along": 0, "here": 0}
+    for name, mask in IN_SOURCE.findall(inspect.getsource(kernel.fn)):
+        found[mask] += BYTES.get(dtype_of(name, job), 8) * rows * block
+    return found
 
 
 def target_of(name):
@@ -76,21 +113,19 @@ def target_of(name):
     return GPUTarget("hip", name, 64)
 
 
-def main():
-    for line in sys.stdin:
-        job = json.loads(line)
-        module, target = load(job["path"]), target_of(job["target"])
-        for kernel in (k for k in KERNELS if hasattr(module, k)):
-            tiles = kernel.endswith("tiles")
-            block = module._TILE if tiles else job["block"]
-            block = block if hasattr(module, "_TILE") else 1  # each number by itself
-            rows = 1 if tiles else max(1, module._FEW // block)
-            options = {"num_warps": module._warps(rows * block), "enable_fp_fusion": True}
-            source = source_of(getattr(module, kernel), job, rows, block)
-            done = compile_kernel(source, target=target, options=options)
-            row = {**job, "kernel": kernel, **facts(done, target)}
-            sys.stdout.write(json.dumps(row) + "\n")
+def answer(job):
+    module, target = load(job["path"]), target_of(job["target"])
+    kernel = getattr(module, job["kernel"], None)
+    if kernel is None:
+        return None
+    rows, block = shape_of(module, job)
+    options = {"num_warps": module._warps(rows * block), "enable_fp_fusion": True}
+    done = compile_kernel(source_of(kernel, job, rows, block), target=target, options=options)
+    facts = on_amd(done) if target.backend == "hip" else on_nvidia(done, target)
+    even = job["even"] and any(p.name == "EVEN" for p in kernel.params)
+    return {**job, **facts, "even": even, "planned": planned(kernel, job, rows, block)}
 
 
-assert torch.__version__
-main()
+for line in sys.stdin:
+    sys.stdout.write(json.dumps(answer(json.loads(line))) + "\n")
+    sys.stdout.flush()

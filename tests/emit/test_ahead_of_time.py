@@ -1,10 +1,15 @@
 """The kernels compile for a GPU, load wide and do not spill; no GPU is needed to see that."""
 
+from __future__ import annotations
+
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,64 +21,96 @@ from derive.plan.program import plan
 from tests.samples import FIRST
 
 HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
+GENERATED = HERE.parent.parent / "generated" / "triton"
 OPS = [name for name in catalogue() if has_kernels(derive.load(name))]
-SMALL_STACK = 16  # bytes: a loop counter or two
-TARGETS = ("sm_80", "sm_100", "gfx942")  # beside sm_90, for which every op is compiled
+OTHERS = ("sm_80", "sm_100", "gfx942")  # beside sm_90, for which every kernel is compiled
+ROW, TILES = ("_forward_row", "_backward_row"), ("_forward_tiles", "_backward_tiles")
+LONGEST = re.compile(r"_choose\(\s*\w+,\s*_LONGEST_ROW( // 2)?,\s*_(forward|backward)_row")
+Ask = Callable[..., list[dict[str, Any]]]
 
 
-def job(name: str, dtype: str, block: int, target: str = "sm_90") -> dict[str, object]:
+@pytest.fixture(scope="module")
+def ask() -> Iterator[Ask]:
+    """What is compiled in a process that does not interpret; one for all tests."""
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    command = [sys.executable, str(HERE / "compile_kernels.py")]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
+
+    def compiled(
+        name: str,
+        kernels: tuple[str, ...],
+        dtype: str,
+        length: int,
+        target: str = "sm_90",
+        even: bool = True,
+    ) -> list[dict[str, Any]]:
+        job = facts(name) | {"dtype": dtype, "length": length, "target": target, "even": even}
+        answers = []
+        for kernel in kernels:
+            process.stdin.write(json.dumps(job | {"kernel": kernel}) + "\n")
+            process.stdin.flush()
+            answers.append(json.loads(process.stdout.readline()))
+        return [a for a in answers if a is not None]
+
+    yield compiled
+    process.stdin.close()
+    assert process.wait(60) == 0
+
+
+def facts(name: str) -> dict[str, Any]:
     op = derive.load(name)
     kept = plan(op, derive.differentiate(op)).kept
-    path = str(ROOT / "generated" / "triton" / f"{name}.py")
-    statistics = [f"{c.tensor.name}_ptr" for c in kept]
-    labels = [f"{c.tensor.name}_ptr" for c in op.inputs if isinstance(c.tensor, Labels)]
     return {
-        "path": path,
-        "dtype": dtype,
-        "block": block,
-        "target": target,
-        "statistics": statistics,
-        "labels": labels,
+        "path": str(GENERATED / f"{name}.py"),
+        "statistics": [c.tensor.name for c in kept],
+        "labels": [c.tensor.name for c in op.inputs if isinstance(c.tensor, Labels)],
     }
 
 
-def compiled(jobs: list[dict[str, object]]) -> list[dict[str, object]]:
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    done = subprocess.run(
-        [sys.executable, str(HERE / "compile_kernels.py")],
-        input="".join(json.dumps(j) + "\n" for j in jobs),
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return [json.loads(line) for line in done.stdout.splitlines()]
+def longest(name: str, kernel: str) -> int:
+    """The longest row that the kernel holds in registers."""
+    text = (GENERATED / f"{name}.py").read_text("utf-8")
+    halves = {f"_{which}_row": bool(half) for half, which in LONGEST.findall(text)}
+    return 8192 if halves.get(kernel) else 16384
 
 
-@pytest.mark.parametrize("name", [name for name in FIRST if name in OPS])
-def test_kernels_compile_for_every_dtype(name: str) -> None:
-    dtypes = ("fp16", "bf16", "fp32", "fp64")
-    done = compiled([job(name, dtype, 1024) for dtype in dtypes])
-    assert len(done) == 4 * len(dtypes)
+def check(row: dict[str, Any]) -> None:
+    """No register goes to memory; matrices are loaded once, by 128 bits, and without a mask."""
+    assert row["spilled"] == row["stack"] == 0, row
+    least = row["planned"]["inside"] + row["planned"]["here"]
+    if row["target"].startswith("sm"):
+        assert least <= row["wide"] <= least + row["planned"]["along"], row
+        assert not row["even"] or "row" not in row["kernel"] or not row["masked"], row
+    assert row["wide"], row
 
 
 @pytest.mark.parametrize("name", OPS)
-def test_nothing_spills_and_loads_are_wide(name: str) -> None:
-    """Short rows, several at once; rows of a thousand; the longest that stay in registers."""
-    done = compiled([job(name, "bf16", 64), job(name, "fp32", 1024), job(name, "bf16", 8192)])
-    assert done
-    check(done)
+def test_nothing_spills_and_loads_are_wide(name: str, ask: Ask) -> None:
+    """Short rows, several at once; the longest that stay in registers; longer ones in tiles."""
+    short, tiles = ask(name, ROW, "bf16", 64), ask(name, TILES, "bf16", 1 << 17)
+    long = [r for k in ROW for r in ask(name, (k,), "fp32", longest(name, k))]
+    assert len(short) == len(long) == 2
+    for row in (*short, *long, *tiles):
+        check(row)
 
 
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("name", ["layer_norm", "softmax", "cross_entropy", "swiglu"])
-def test_the_same_on_other_devices(name: str, target: str) -> None:
-    check(compiled([job(name, "bf16", 1024, target)]))
+@pytest.mark.parametrize("name", OPS)
+def test_the_same_on_other_devices(name: str, ask: Ask) -> None:
+    """Each op on one of them; those that come first, on all."""
+    mine = OPS.index(name) % len(OTHERS)
+    for target in OTHERS if name in FIRST else OTHERS[mine : mine + 1]:
+        for row in ask(name, (*ROW, *TILES), "bf16", 1024, target):
+            check(row)
 
 
-def check(done: list[dict[str, object]]) -> None:
-    for row in done:
-        assert row["spilled"] <= SMALL_STACK, row
-        assert row["stack"] <= SMALL_STACK, row
-        assert row["wide"], row
+@pytest.mark.parametrize("name", [name for name in FIRST if name in OPS])
+def test_other_types_and_lengths_compile(name: str, ask: Ask) -> None:
+    """Rows that fill no block, too: then loads are masked."""
+    for dtype in ("fp16", "fp64"):
+        assert ask(name, (*ROW, *TILES), dtype, 1024, even=False)
+
+
+def test_sums_over_rows_are_added_up_by_one_kernel(ask: Ask) -> None:
+    (row,) = ask("layer_norm", ("_add_up",), "bf16", 64)
+    assert row["spilled"] == row["stack"] == 0

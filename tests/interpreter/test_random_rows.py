@@ -14,6 +14,7 @@ import derive
 from derive.plan.roles import kernel_class
 from derive.verify.reference import composed
 from derive.verify.sample import SIZES, draw, error
+from derive.verify.tiles import in_tiles
 
 SEEDS = range(24)
 FUNCTIONS = ("exp({})", "sin({})", "sigmoid({})", "({})^2", "sqrt(1 + ({})^2)", "1/(1 + ({})^2)")
@@ -113,5 +114,5 @@ def test_both_kernels_agree_with_autograd(seed: int) -> None:
     with patch.multiple(module, _FEW=16):
         assert worst(module.f, op, sample) < 1e-10, text
     if hasattr(module, "_TILE"):
-        with patch.multiple(module, _LONGEST_ROW=0, _TILE=4):
+        with in_tiles(module):
             assert worst(module.f, op, sample) < 1e-10, text

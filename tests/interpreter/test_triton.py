@@ -6,11 +6,13 @@ import importlib.util
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import cache
 from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -31,6 +33,7 @@ from derive.notation.op import Op
 from derive.plan.roles import roles
 from derive.verify.reference import composed
 from derive.verify.sample import Sample, draw, error
+from derive.verify.tiles import in_tiles
 from tests.running import leaves_of, real
 from tests.samples import every_op, name_of, named
 
@@ -80,17 +83,18 @@ def function(name: str) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def walk(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+def walk() -> Iterator[Callable[[str, str], None]]:
     """Makes a module take its rows in one block, or in small tiles."""
+    with ExitStack() as changes:
 
-    def choose(name: str, way: str) -> None:
-        made = module(name)
-        monkeypatch.setattr(made, "_FEW", 16)
-        if hasattr(made, "_TILE"):
-            monkeypatch.setattr(made, "_LONGEST_ROW", 0 if way == "tiles" else 1 << 20)
-            monkeypatch.setattr(made, "_TILE", 4)
+        def choose(name: str, way: str) -> None:
+            made = module(name)
+            changes.enter_context(patch.object(made, "_FEW", 16))
+            if hasattr(made, "_TILE"):
+                whole = patch.object(made, "_LONGEST_ROW", 1 << 20)
+                changes.enter_context(in_tiles(made) if way == "tiles" else whole)
 
-    return choose
+        yield choose
 
 
 def listed(outputs: Any) -> tuple[Tensor, ...]:
@@ -349,9 +353,9 @@ def test_the_number_of_programs_changes_only_rounding(
     walk: Callable[[str, str], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Rows are dealt to the programs; more programs than rows leave some without any."""
+    """Rows are dealt to the programs; each has one at least."""
     walk(name, way)
-    monkeypatch.setattr(module(name), "_programs", lambda *_: programs)
+    monkeypatch.setattr(module(name), "_programs", lambda most, *_: min(most, programs))
     sample = draw(named(name), (5, 6))
     agree(run(function(name), sample), truth(named(name), sample), 1e-13)
 

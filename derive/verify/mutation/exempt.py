@@ -39,6 +39,7 @@ CALLS = {  # by the name that is called, without what it belongs to
 KEYWORDS = {  # of any call
     "BLOCK": "speed",
     "ROWS": "speed",
+    "EVEN": "speed: a mask that always holds is left out",
     "num_warps": "speed",
     "enable_fp_fusion": "speed",
     "ACC": "a type",
@@ -92,6 +93,8 @@ def children(node: ast.AST) -> Iterator[ast.AST]:
     elif isinstance(node, ast.Call):
         yield from (node.func, *node.args)
         yield from (k.value for k in node.keywords if k.arg not in KEYWORDS)
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        yield node.left  # the right side tells a compiler when this holds anyway
     else:
         yield from ast.iter_child_nodes(node)
 

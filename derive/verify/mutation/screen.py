@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from functools import cache
 from types import ModuleType
-from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -18,6 +17,7 @@ from derive.plan.roles import roles
 from derive.verify.reference import composed
 from derive.verify.run import CHECKS, EXACT, Check, Verdict, _shaped, sample_for
 from derive.verify.sample import Sample, errors, gradients
+from derive.verify.tiles import in_tiles
 
 _ROWS = 2
 
@@ -30,7 +30,7 @@ def _two_rows(op: Op, module: ModuleType, sample: Sample) -> Verdict:
 
 
 def _two_rows_in_tiles(op: Op, module: ModuleType, sample: Sample) -> Verdict:
-    with patch.multiple(module, _LONGEST_ROW=0, _TILE=4):
+    with in_tiles(module):
         return _two_rows(op, module, sample)
 
 

@@ -129,7 +129,8 @@ def arithmetic(node: ast.AST, here: Here) -> Iterator[Slip]:
         negates = isinstance(node.op, ast.Sub)
         yield Slip("exchanged operands", swapped, probe=probe, reason=_SIGNLESS, negates=negates)
     if not here.is_address:
-        yield Slip("dropped operand", _text(node.left))
+        if not isinstance(node.op, ast.BitOr):  # what makes a mask vanish, for a compiler
+            yield Slip("dropped operand", _text(node.left))
         yield Slip("dropped operand", _text(node.right))
 
 

@@ -1,0 +1,146 @@
+"""Sums over rows: each program leaves its part in memory, a second kernel adds the parts up.
+
+It does so always in the same order, and writes a gradient in the type of its tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from derive.emit.interface import Plumbing
+from derive.emit.kernel import Partial
+from derive.emit.source import assign, bracketed, comma
+from derive.emit.torch_module import gradients_as_declared
+from derive.notation.nodes import Tensor
+from derive.plan.rows import Schedule, Work
+
+
+@dataclass(frozen=True)
+class Total:
+    """A sum over rows, and what its parts are called."""
+
+    part: Partial
+    name: str
+    dtype: str
+    condition: str  # when it is needed; empty: always
+    alone: bool  # is it all that its statement asks for?
+
+    @property
+    def work(self) -> Work:
+        return self.part.work
+
+    @property
+    def keeps_column(self) -> bool:
+        return self.part.total.keeps_column
+
+
+@dataclass(frozen=True)
+class Adding:
+    """One sum in the second kernel."""
+
+    pointer: str
+    call: str
+
+
+@dataclass(frozen=True)
+class AddUp:
+    """The second kernel."""
+
+    signature: str
+    totals: tuple[Adding, ...]
+    condition: str
+    call: str
+
+
+class Totals:
+    """The sums over rows of one backward pass; `like`: a tensor on the same device."""
+
+    def __init__(
+        self, io: Plumbing, schedule: Schedule, parts: Iterable[Partial], length: str, like: str
+    ) -> None:
+        self.io, self.schedule, self.length, self.like = io, schedule, length, like
+        self.all = tuple(map(self._total, parts))
+
+    def _total(self, part: Partial) -> Total:
+        """It is a gradient itself, or a number that an epilogue asks for."""
+        work, program = part.work, self.io.program
+        target = work.target.tensor
+        alone = work.after_rows in (part.total.marker, part.total.total)
+        alone &= target not in program.copied
+        name = target.name if alone else self.io.name(f"{part.name}_sum")
+        dtype = self._dtype(target) if alone else self.io.work
+        return Total(part, name, dtype, self.io.condition(target), alone)
+
+    def _dtype(self, target: Tensor) -> str:
+        """That of the tensor it is the gradient of, if no more is computed from it."""
+        program = self.io.program
+        pairs = zip(gradients_as_declared(program), program.op.differentiable, strict=True)
+        declared = next((d.tensor.name for g, d in pairs if g.tensor == target), "")
+        asked = {t for w in self.schedule.epilogue for t in w.uses_after}
+        known = declared in self.io.saved_inputs and target not in asked
+        return f"{declared}.dtype" if known else self.io.work
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """How each is called, by what stands for it in a statement."""
+        return {t.part.total.marker.tensor.name: t.name for t in self.all}
+
+    @property
+    def alone(self) -> list[Work]:
+        """Statements that ask for nothing more."""
+        return [t.work for t in self.all if t.alone]
+
+    # -- memory -----------------------------------------------------------------------------------
+
+    def sums(self) -> Iterator[str]:
+        """Memory for the sums."""
+        for total in self.all:
+            options = f"dtype={total.dtype}, device={self.like}.device"
+            yield assign(total.name, self._empty(total, options), 4)
+
+    def parts(self, programs: str) -> Iterator[str]:
+        """Memory for the parts of all programs."""
+        options = self.io.name("options")
+        if self.all:
+            yield f'{options} = {{"dtype": {self.io.work}, "device": {self.like}.device}}'
+        for total in self.all:
+            yield assign(total.part.name, self._empty(total, f"**{options}", programs), 8)
+
+    def _empty(self, total: Total, options: str, *lead: str) -> str:
+        columns = [s.name for s in self.schedule.columns] if total.keeps_column else []
+        code = f"torch.empty(({comma([*lead, *columns])}), {options})"
+        return f"{code} if {total.condition} else None" if total.condition else code
+
+    # -- the second kernel ------------------------------------------------------------------------
+
+    def add_up(self, accumulator: str) -> AddUp | None:
+        if not self.all:
+            return None
+        programs = self.io.name("programs")
+        columns = [self.length] if any(t.keeps_column for t in self.all) else []
+        names = [n for t in self.all for n in (t.part.name, t.name)]
+        constants = [f"{n}: tl.constexpr" for n in ("ROWS", "BLOCK", "ACC")]
+        signature = [*map(self._pointer, names), programs, *columns, *constants]
+        grid = f"triton.cdiv({self.length}, _COLUMNS)" if columns else "1"
+        launch = ["ROWS=_COLUMNS", "BLOCK=_COLUMNS", f"ACC={accumulator}", "num_warps=8"]
+        conditions = list(dict.fromkeys(t.condition for t in self.all))
+        wanted = "" if "" in conditions else " or ".join(conditions)
+        call = [*names, programs, *columns, *launch]
+        return AddUp(
+            bracketed("def _add_up(", signature, "):", 0),
+            tuple(map(self._adding, self.all)),
+            wanted,
+            bracketed(f"_add_up[({grid},)](", call, ")", 16 if wanted else 12),
+        )
+
+    def _adding(self, total: Total) -> Adding:
+        pointer = self._pointer(total.name)
+        count = self.length if total.keeps_column else "1"
+        items = [self._pointer(total.part.name), pointer, self.io.name("programs"), count]
+        call = f"_total({', '.join([*items, 'ROWS', 'BLOCK', 'ACC'])})"
+        return Adding(pointer, call)
+
+    def _pointer(self, name: str) -> str:
+        return self.io.name(f"{name}_ptr")
