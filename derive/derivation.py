@@ -16,7 +16,7 @@ from sympy import Add, Expr, Mul, S
 
 from derive.calculus.jacobian import differentiate as carry_out
 from derive.notation.effort import Exhausted, bounded, refusal
-from derive.notation.known import parts_of, size_of
+from derive.notation.known import operations_in, parts_of, size_of
 from derive.notation.nodes import (
     Component,
     Contraction,
@@ -265,8 +265,11 @@ class _Deriver:
             if self._settled_size(chain.expr) > _MOST_NODES:
                 break
             after = everywhere(self._settled, chain.expr)
-            if after.count_ops() > _MOST_OPERATIONS:
+            if operations_in(after) > _MOST_OPERATIONS:
                 break
+            if after == 0 and isinstance(chain.expr, Add):
+                chain.record("substitute the gradient", "", self._uncancelled(chain.expr))
+                chain.record("the terms cancel", "", after)
             chain.record("substitute the gradient", "", after)
             chain.run(COLLECTING)
             fired = self._use_identities(chain) or fired
@@ -274,6 +277,10 @@ class _Deriver:
                 computed = chain.expr
         chain.apply(COLLECT)
         return chain, computed
+
+    def _uncancelled(self, total: Expr) -> Expr:
+        """A sum with the gradients put in, as it stands on paper before anything cancels."""
+        return Add(*(everywhere(self._settled, t) for t in total.args), evaluate=False)
 
     def _settled_size(self, expr: Expr) -> int:
         """How many nodes there are at least once the gradients are put in."""
@@ -325,7 +332,7 @@ class _Deriver:
 
     def _cost(self, expr: Expr) -> tuple[int, int, int]:
         sums = [d for c in outer_sums(expr) for d in c.dummies]
-        return self._depth(expr), len(sums), int(expr.count_ops()) if expr != S.Zero else 0
+        return self._depth(expr), len(sums), operations_in(expr)
 
 
 def _form(stage: Stage) -> Expr:

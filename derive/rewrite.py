@@ -7,7 +7,7 @@ captured), and writes one `Step` for each law that changed something.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -16,7 +16,7 @@ from sympy import Expr
 from sympy.core.parameters import distribute, global_parameters
 
 from derive.notation.effort import spend
-from derive.notation.known import work_on
+from derive.notation.known import kinds_in, work_on
 from derive.notation.nodes import Bound, Index
 
 _MOST_ROUNDS = 100
@@ -31,6 +31,7 @@ class Law:
     apply: Callable[[Expr], Expr | None]
     example: tuple[str, str] = ("", "")  # before and after in the op language; sampled by a test
     given: str = ""  # equations that the example relies on
+    about: Hashable = None  # a kind of node, without which there is nothing to do
     silent: bool = False  # changes the tree, but not what stands on paper: part of the step before
 
 
@@ -67,7 +68,7 @@ class Chain:
 
     def apply(self, law: Law) -> bool:
         """Apply a law everywhere; did anything change?"""
-        after = _applied(law.apply, self.expr, global_parameters.distribute)
+        after = _applied(law.apply, law.about, self.expr, global_parameters.distribute)
         if law.silent and after != self.expr:
             self._amend(after)
             return True
@@ -104,9 +105,13 @@ def everywhere(local: Callable[[Expr], Expr | None], expr: Expr) -> Expr:
 
 
 @lru_cache(maxsize=1 << 16)
-def _applied(law: Callable[[Expr], Expr | None], expr: Expr, distributes: bool) -> Expr:
+def _applied(
+    law: Callable[[Expr], Expr | None], about: Hashable, expr: Expr, distributes: bool
+) -> Expr:
     """A law applied everywhere: to what many steps have in common, once for all of them."""
-    return _visited(law, expr, lambda part: _applied(law, part, distributes))
+    if about is not None and about not in kinds_in(expr):
+        return expr
+    return _visited(law, expr, lambda part: _applied(law, about, part, distributes))
 
 
 def _visited(

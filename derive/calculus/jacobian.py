@@ -127,7 +127,7 @@ def _law(name: str, statement: str, rule: Rule, *example: str) -> Law:
     def apply(expr: Expr) -> Expr | None:
         return rule(expr.expr, expr.wrt) if isinstance(expr, Differentiate) else None
 
-    return Law(name, statement, apply, (example[0], example[1]))
+    return Law(name, statement, apply, (example[0], example[1]), about=Differentiate)
 
 
 LAWS = (

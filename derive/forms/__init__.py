@@ -118,7 +118,8 @@ def _factored(
     steps = stage.closing.steps
     collected = bool(steps) and steps[-1].law == COLLECT.name
     expr = steps[-1].before if collected else stage.closed
-    definitions, result = factor(derivation.op, expr, stage.closed, known)
+    chain = [(_target(derivation, s), s.computed) for s in derivation.stages if s is not stage]
+    definitions, result = factor(derivation.op, expr, stage.closed, chain, known)
     pairs = [*definitions, (_target(derivation, stage), result)]
     made = (_equation(derivation, target, value) for target, value in pairs)
     there = {e.target for e in known}

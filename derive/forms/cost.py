@@ -1,7 +1,8 @@
 """How many operations an equation takes, as a polynomial in the sizes of its indices.
 
-Each part is computed once for the indices that it carries, in the best order for a product: what
-carries few indices is multiplied first. A sum over an index costs an addition for each value.
+Each part is computed once for the indices that it carries, and a product in a good order: the two
+factors first that together carry the fewest indices. A sum over an index costs an addition for each
+value.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import combinations
 
 from sympy import Add, Expr, Mul, Pow, S
 
@@ -64,13 +66,15 @@ def _own(expr: Expr) -> Expr:
 def _product(factors: list[Expr]) -> Expr:
     """Numbers and sizes are one factor; a division counts as a multiplication."""
     tensors = [f for f in factors if free_indices(f) or _is_tensor(f)]
-    steps = [*([()] if len(tensors) < len(factors) else []), *map(free_indices, tensors)]
-    steps.sort(key=len)
-    carried: set[Index] = set(steps[0])
+    left = [*([()] if len(tensors) < len(factors) else []), *map(free_indices, tensors)]
+    parts = sorted(map(frozenset, left), key=len)
     places: Counter[frozenset[Index]] = Counter()
-    for indices in steps[1:]:
-        carried |= set(indices)
-        places[frozenset(carried)] += 1
+    while len(parts) > 1:
+        one, other = min(combinations(parts, 2), key=lambda pair: len(pair[0] | pair[1]))
+        parts.remove(one)
+        parts.remove(other)
+        parts.insert(0, one | other)
+        places[one | other] += 1
     return Add(*(times * _places(indices) for indices, times in places.items()))
 
 

@@ -333,8 +333,8 @@ def _canonical(body: Expr, dummies: Iterable[Index], level: int) -> tuple[Expr, 
 
     With it, how many orders were compared.
     """
-    opened = {d: fresh_index(d) for d in dummies}
-    body = reindexed(body, opened)
+    opened = {d: fresh_index(d) if d.is_bound else d for d in dummies}
+    body = reindexed(body, {d: fresh for d, fresh in opened.items() if d is not fresh})
     best: tuple[Any, Expr, list[Index]] | None = None
     orders = canonical.orders(parts_of(body, Component), list(opened.values()), size_of(body))
     for order in orders:
@@ -349,6 +349,11 @@ def _canonical(body: Expr, dummies: Iterable[Index], level: int) -> tuple[Expr, 
 
 class Delta(KroneckerDelta):
     """SymPy's δ_ij, which here need not ask whether i - j could be zero: letters differ or not."""
+
+    def __new__(cls, i: Index, j: Index, delta_range: object = None) -> Expr:
+        """Without what SymPy's functions do once more for each: the set of numbers of arguments."""
+        known = cls.eval(i, j)
+        return cast(Expr, Expr.__new__(cls, i, j)) if known is None else known
 
     @classmethod
     def eval(cls, i: Index, j: Index, delta_range: object = None) -> Expr | None:

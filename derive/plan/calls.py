@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sympy import Expr
 
 from derive.notation.functions import Elementwise
-from derive.notation.known import parts_of, reindexed
+from derive.notation.known import operations_in, parts_of, reindexed
 from derive.notation.nodes import Bound, Component, Index
 from derive.plan.statement import Statement
 from derive.rewrite import everywhere, opened
@@ -81,7 +81,7 @@ def _calls(expr: Expr) -> Counter[Expr]:
 
 @lru_cache(maxsize=_MOST_KNOWN)
 def _operations(form: Expr) -> int:
-    return int(form.count_ops())
+    return operations_in(form)
 
 
 @lru_cache(maxsize=_MOST_KNOWN)

@@ -129,4 +129,5 @@ COLLECT = Law(
     r"a_{h} b_{h} + a_{h} c_{h} = a_{h}\,(b_{h} + c_{h})",
     _collect,
     ("dx[p,h]*y[p,h]*u[p] + dx[p,h]*z[h]*w[p]", "dx[p,h]*(y[p,h]*u[p] + z[h]*w[p])"),
+    about=Add,
 )

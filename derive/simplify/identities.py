@@ -18,7 +18,7 @@ from sympy import Add, Expr, Mul, Pow, Rational
 
 from derive.notation.conditions import Iverson
 from derive.notation.functions import Elementwise
-from derive.notation.known import free, parts_of
+from derive.notation.known import free, operations_in, parts_of
 from derive.notation.nodes import (
     Component,
     Contraction,
@@ -90,7 +90,12 @@ class Identities:
     def folds(self) -> tuple[Law, ...]:
         """Laws that call what a definition has named by its name: exp(x-m) is e again."""
         return tuple(
-            Law(f"definition of {f.name}", r"f(\ldots) = t", partial(_folded, f))
+            Law(
+                f"definition of {f.name}",
+                r"f(\ldots) = t",
+                partial(_folded, f),
+                about=type(f.pattern),
+            )
             for f in self.atoms
         )
 
@@ -153,7 +158,7 @@ class Identities:
         """The sum without a sum, if the definitions give it."""
         if holds_gradient(total):
             return None  # a gradient is arbitrary: no definition says anything about it
-        if total.body.count_ops() > _MOST_OPERATIONS:
+        if operations_in(total.body) > _MOST_OPERATIONS:
             return None
         for depth in range(_DEPTH + 1):
             found = self._attempt(total, depth)

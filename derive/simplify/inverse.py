@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from sympy import Add, Expr, Mul, Pow
 
+from derive.notation.known import operations_in
 from derive.notation.nodes import Component, Contraction, Tensor, free_indices, rename
 from derive.notation.op import Equation, Op
 from derive.rewrite import everywhere
@@ -52,4 +53,4 @@ def _put_in(expr: Expr, inverse: Fold) -> Expr | None:
 
 
 def _size(expr: Expr) -> tuple[int, int]:
-    return len(expr.atoms(Tensor)), int(expr.count_ops())
+    return len(expr.atoms(Tensor)), operations_in(expr)

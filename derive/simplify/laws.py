@@ -15,7 +15,7 @@ from sympy import Add, Expr, KroneckerDelta, Mul
 from derive.notation.conditions import Iverson
 from derive.notation.effort import Exhausted
 from derive.notation.known import parts_of
-from derive.notation.nodes import Contraction, Index, free_indices
+from derive.notation.nodes import Contraction, Delta, Index, free_indices
 from derive.notation.op import holds_gradient
 from derive.rewrite import Law, opened
 from derive.simplify.normal import MOST_TERMS, connected
@@ -36,6 +36,16 @@ def _distribute(wanted: Callable[[Expr], bool]) -> Callable[[Expr], Expr | None]
         return Add(*reduce(lambda left, s: [a * b for a in left for b in s.args], sums, [rest]))
 
     return apply
+
+
+def _signed(expr: Expr) -> Expr | None:
+    """A minus goes to every term of a sum; that needs no line of its own."""
+    if not isinstance(expr, Mul) or len(expr.args) != 2 or expr.args[0] != -1:
+        return None
+    total = expr.args[1]
+    return (
+        Add(*(-t for t in total.args)) if isinstance(total, Add) and holds_gradient(total) else None
+    )
 
 
 def _linear(wanted: Callable[[Expr], bool]) -> Callable[[Expr], Expr | None]:
@@ -154,18 +164,21 @@ DISTRIBUTE_DELTAS = Law(
     r"a\,(b + c) = a\,b + a\,c",
     _distribute(_holds_delta),
     ("x[b]*(y[b]*delta[b,p] + z[b]*delta[b,p])", "x[b]*y[b]*delta[b,p] + x[b]*z[b]*delta[b,p]"),
+    about=Add,
 )
 DISTRIBUTE_GRADIENTS = Law(
     "distribute over the sum",
     r"a\,(b + c) = a\,b + a\,c",
     _distribute(holds_gradient),
     ("x[b]*(dy[b] + dz[b])", "x[b]*dy[b] + x[b]*dz[b]"),
+    about=Add,
 )
 DISTRIBUTE = Law(
     "distribute over the sum",
     r"a\,(b + c) = a\,b + a\,c",
     _distribute(lambda s: True),
     ("x[b]*(y[b] + z[b])", "x[b]*y[b] + x[b]*z[b]"),
+    about=Add,
 )
 LINEAR_IN_DELTAS = Law(
     "a sum over an index is linear",
@@ -175,47 +188,63 @@ LINEAR_IN_DELTAS = Law(
         "1[h]*(x[b,h]*delta[h,q] + y[b,h]*delta[h,q])",
         "1[h]*x[b,h]*delta[h,q] + 1[h]*y[b,h]*delta[h,q]",
     ),
+    about=Contraction,
 )
 LINEAR_IN_GRADIENTS = Law(
     "a sum over an index is linear",
     r"\mathbf{1}_{h}\,(a_{h} + b_{h}) = \mathbf{1}_{h} a_{h} + \mathbf{1}_{h} b_{h}",
     _linear(holds_gradient),
     ("1[h]*(dx[b,h] + dy[b,h])", "1[h]*dx[b,h] + 1[h]*dy[b,h]"),
+    about=Contraction,
 )
 LINEAR = Law(
     "a sum over an index is linear",
     r"\mathbf{1}_{h}\,(a_{h} + b_{h}) = \mathbf{1}_{h} a_{h} + \mathbf{1}_{h} b_{h}",
     _linear(lambda s: True),
     ("1[h]*(x[b,h] + y[b,h])", "1[h]*x[b,h] + 1[h]*y[b,h]"),
+    about=Contraction,
 )
 CONTRACT = Law(
     "contract the delta",
     r"a_{h}\,\delta_{h q} = a_{q}",
     _contract,
     ("x[b,h]*delta[h,q]", "x[b,q]"),
+    about=Delta,
 )
 COUNT = Law(
     "ones count",
     r"\mathbf{1}_{h} \mathbf{1}_{h} = H",
     _count,
     ("1[h]*1[h]*m[b]", "H*m[b]"),
+    about=Contraction,
 )
 PICK = Law(
     "a label is one of the values of its index",
     r"\mathbf{1}_{c}\,\delta_{c t} = 1",
     _pick,
     ("1[h]*delta[h,t[b]]*m[b]", "m[b]"),
+    about=Iverson,
 )
 OUTSIDE = Law(
     "what does not carry the index stands outside the sum",
     r"\mathbf{1}_{h}\,(a\,b_{h}) = a\,(\mathbf{1}_{h} b_{h})",
     _outside,
     ("1[h]*(m[b]*x[b,h])", "m[b]*(1[h]*x[b,h])"),
+    about=Contraction,
+    silent=True,
+)
+
+SIGN = Law(
+    "distribute over the sum",
+    r"-(a + b) = -a - b",
+    _signed,
+    ("-(dx[b] + dy[b])", "-dx[b] - dy[b]"),
+    about=Add,
     silent=True,
 )
 
 # The order in which a derivation meets them.
 CONTRACTING = (DISTRIBUTE_DELTAS, LINEAR_IN_DELTAS, CONTRACT, PICK, COUNT, OUTSIDE)
-COLLECTING = (DISTRIBUTE_GRADIENTS, LINEAR_IN_GRADIENTS, OUTSIDE, PICK, COUNT)
+COLLECTING = (DISTRIBUTE_GRADIENTS, LINEAR_IN_GRADIENTS, SIGN, CONTRACT, OUTSIDE, PICK, COUNT)
 EXPANDING = (DISTRIBUTE, LINEAR, OUTSIDE)
-LAWS = (*CONTRACTING, *COLLECTING[:2], *EXPANDING[:2])
+LAWS = (*CONTRACTING, *COLLECTING[:3], *EXPANDING[:2])

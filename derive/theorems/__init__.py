@@ -7,6 +7,7 @@ from itertools import chain
 
 from derive.derivation import Derivation
 from derive.notation.effort import Exhausted, bounded
+from derive.notation.known import operations_in
 from derive.notation.nodes import free_indices
 from derive.simplify.identities import Identity
 from derive.simplify.matching import match
@@ -24,7 +25,7 @@ def theorems(derivation: Derivation) -> tuple[Identity, ...]:
     Of a large op only those that were used: what is true of it has no short proof. The search ends
     with what it has found when it has done enough.
     """
-    if sum(e.expr.count_ops() for e in derivation.op.equations) > _MOST_OPERATIONS:
+    if sum(operations_in(e.expr) for e in derivation.op.equations) > _MOST_OPERATIONS:
         return derivation.used
     found: list[Identity] = []
     sources = (

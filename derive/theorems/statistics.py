@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from sympy import Add, Expr, Mul, Pow
 
+from derive.notation.known import operations_in
 from derive.notation.nodes import Component, Contraction, Index, free_indices
 from derive.notation.op import Op
 from derive.rewrite import Chain, everywhere, keeping_shape
@@ -46,7 +47,7 @@ def _simplified(op: Op, identities: Identities, total: Contraction) -> Identity 
     if inner != start and (known == 0 or not chain.steps):
         return None  # what stands outside the sum adds nothing to it
     chain.record("common factor", "", factored(chain.expr))
-    if chain.expr.count_ops() > _LONGEST:
+    if operations_in(chain.expr) > _LONGEST:
         return None
     within = (
         replace(s, before=start.xreplace({inner: s.before}), after=start.xreplace({inner: s.after}))

@@ -8,6 +8,7 @@ from typing import cast
 from sympy import Expr, Mul, Rational, S
 
 from derive.higher import pushed
+from derive.notation.known import operations_in
 from derive.notation.nodes import Component, Contraction, Index, Size, Tensor, rename
 from derive.notation.op import Equation, Op
 from derive.rewrite import everywhere
@@ -75,4 +76,4 @@ def _pushed(op: Op, equation: Equation, known: dict[Tensor, Expr], identities: I
     expr = everywhere(simpler, normal(pushed(op, equation, tangent, identities)))
     plain = normal(expr)
     tried = [factored(inverted(op, e)) for e in (plain, reduced(plain))]
-    return min(tried, key=lambda e: int(e.count_ops()))
+    return min(tried, key=operations_in)

@@ -55,6 +55,38 @@ def test_cross_entropy_as_a_difference() -> None:
     ]
 
 
+def test_attention_as_it_is_published() -> None:
+    """dQ = dS K, dK = dSᵀ Q with dS = P (dP - Σ dP P): Dao et al. 2022, arXiv:2205.14135."""
+    equations = together(derived("attention"), ["q", "k"], "factored")
+    assert [e.text for e in equations] == [
+        "dp[p,r] = do[p,c]*v[r,c]",
+        "dq[p,q] = 1/sqrt(D)*k[j,q]*p[p,j]*(dp[p,j] - dp[p,r]*1[j]*p[p,r])",
+        "dk[r,q] = 1/sqrt(D)*q[i,q]*p[i,r]*(dp[i,r] - dp[i,j]*1[r]*p[i,j])",
+    ]
+
+
+AS_PUBLISHED = [  # header, equations, gradient of x
+    (
+        "t[b]",
+        "l[b] = t[b]*softplus(-x[b]) + (1 - t[b])*softplus(x[b])",
+        "dl[p]*(sigmoid(x[p]) - t[p])",
+    ),
+    ("t[b]", "l[b] = softplus(-x[b])*t[b]", "-dl[p]*t[p]*sigmoid(-x[p])"),
+    (
+        "t[b]",
+        "l[b] = where(x[b] > 0, x[b]*log(x[b]), 0)",
+        "dl[p]*(1 + log(x[p]))*where(x[p] > 0, 1, 0)",
+    ),
+    ("t[b]", "l[b] = exp(x[b])/(1[c]*exp(x[c]))", "l[p]*(dl[p] - dl[b]*1[p]*l[b])"),
+]
+
+
+@pytest.mark.parametrize(("more", "equation", "gradient"), AS_PUBLISHED)
+def test_short_forms(more: str, equation: str, gradient: str) -> None:
+    (op,) = parse(f"op short(x[b], {more}) -> l[b], k\n{equation}\nk = t[b]*1[b]\n")
+    assert texts(differentiate(op), "x", "factored") == [f"dx[p] = {gradient}"]
+
+
 def test_what_two_gradients_share_has_one_name() -> None:
     (op,) = parse(
         "op two(x[b,h], u[b,h], w[h]) -> y[b,h]\n"
