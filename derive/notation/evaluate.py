@@ -22,6 +22,7 @@ from derive.notation.solution import Solution
 
 Point = Mapping[Index, int]  # a value for each free index, counting from 0
 Lookup = Callable[[Component, tuple[int, ...]], Any]
+_MOST_BITS = 4096  # before the point, of what a function is taken of
 
 
 COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -72,6 +73,9 @@ class Digits:
         return mpmath.power(base, exponent)
 
     def apply(self, row: Row, args: Sequence[Any]) -> Any:
+        """OverflowError if its digits would fill the memory, as those of exp(exp(exp(100))) do."""
+        if any(mpmath.mag(a) > _MOST_BITS for a in args):
+            raise OverflowError("a number with too many digits")
         return row.value(*args)
 
     def extremum(self, word: str, values: Sequence[Any]) -> Any:

@@ -174,6 +174,14 @@ def test_a_hostile_equation_is_refused(text: str) -> None:
         assert [p.name for p in here.iterdir()] == ["a.op"]
 
 
+@pytest.mark.parametrize("core", ["dx[p,q]", "x[p,q]"])
+def test_a_tower_of_exponentials_has_no_value(core: str) -> None:
+    """Its digits would fill all memory."""
+    with folder(a__op=GOOD):
+        done = judged(command("prove", "a.op", "--", f"{'exp(' * 40}{core}{')' * 40} = 0 for p, q"))
+        assert (done.code, done.out.startswith("not proved")) == (1, True)
+
+
 @pytest.mark.parametrize(
     "formula",
     [

@@ -93,6 +93,11 @@ def test_what_changes_no_output_is_proved() -> None:
     distance = op_of("op d(x[h], y[h]) -> z\nz = abs(x[h] - y[h]) * 1[h]\n")
     assert are_alike(distance, {"x", "y"})
     assert not are_alike(named("matmul"), {"x", "w"})
+    text = "op f(x[b,h], a, w[h]) -> y[b,h]\ny[b,h] = w[h]*tanh(a*x[b,h])\n"
+    assert are_alike(parse(text)[0], {"x", "a"})
+    assert not are_alike(parse(text)[0], {"x", "w"})
+    (total,) = parse("op f(x[b,h], a) -> y[b]\ny[b] = 1[h]*(a*x[b,h])\n")
+    assert not are_alike(total, {"x", "a"})
     square = op_of("op s(x[h]) -> z\nu[h] = x[h] + 1\nz = 1[h]*u[h]^2\n")
     assert is_even(square, "u", backward=False)
     assert not is_even(square, "u", backward=True)

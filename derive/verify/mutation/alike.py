@@ -11,7 +11,7 @@ from dataclasses import replace
 from sympy import Expr
 
 from derive.derivation import differentiate, total_gradient
-from derive.notation.nodes import Component, Tensor
+from derive.notation.nodes import Bound, Component
 from derive.notation.op import Equation, Op
 from derive.plan.program import plan
 from derive.rewrite import keeping_shape
@@ -25,14 +25,15 @@ EVEN = "the sign makes no difference: every result is proved to be what it was"
 
 def are_alike(op: Op, names: Collection[str]) -> bool:
     """Is every output the same when two inputs change places?"""
-    inputs = {c.tensor.name: c.tensor for c in op.inputs}
+    inputs = {c.tensor.name: c for c in op.inputs}
     if len(names) != 2 or not set(names) <= inputs.keys():
         return False
     one, other = (inputs[name] for name in names)
     try:
         with keeping_shape():
             opened = [put_in(c, op.definitions) for c in op.outputs]
-            return all(_are_equal(e, _exchanged(e, one, other)) for e in opened)
+            pairs = [(e, _exchanged(e, one, other)) for e in opened]
+            return all(e is not None and _are_equal(o, e) for o, e in pairs)
     except TooLarge:
         return False
 
@@ -69,7 +70,12 @@ def _negated(expr: Expr, name: str) -> Expr:
     return expr.xreplace({c: -c for c in expr.atoms(Component) if c.tensor.name == name})
 
 
-def _exchanged(expr: Expr, one: Tensor, other: Tensor) -> Expr:
-    moved = {one: other, other: one}
-    places = (c for c in expr.atoms(Component) if c.tensor in moved)
-    return expr.xreplace({c: Component(moved[c.tensor], *c.indices) for c in places})
+def _exchanged(expr: Expr, one: Component, other: Component) -> Expr | None:
+    """With each in the place of the other; of other axes, with its own, where all is free."""
+    moved = {one.tensor: other, other.tensor: one}
+    places = [c for c in expr.atoms(Component) if c.tensor in moved]
+    if len(one.indices) == len(other.indices):
+        return expr.xreplace({c: Component(moved[c.tensor].tensor, *c.indices) for c in places})
+    if not set(places) <= {one, other} or expr.atoms(Bound):
+        return None
+    return expr.xreplace({c: moved[c.tensor] for c in places})

@@ -25,6 +25,7 @@ from derive.verify.mutation.screen import JUDGES
 from derive.verify.run import Check, Row, _applies, _checked
 
 _TIMES = 5  # how much longer than all checks of the module as it is a mutant may take
+_LAID_OUT = {".reshape", ".numel", ".to", ".contiguous", ".dtype"}
 UNREACHED = "no check runs these lines"
 
 
@@ -94,11 +95,17 @@ class Source:
         return not self._failure(edit.probe, seeing)
 
     def _exchanged(self, edit: Edit) -> set[str]:
-        """The words that stand elsewhere than before."""
+        """The tensors that stand elsewhere than before; none if more is done to them than laid out.
+
+        Then it is not they that are exchanged, but what is computed of them.
+        """
         before, after = (
-            re.findall(r"\w+", s) for s in (self.text[edit.start : edit.end], edit.new)
+            re.findall(r"\.?\w+", s) for s in (self.text[edit.start : edit.end], edit.new)
         )
-        return {w for pair in zip(before, after, strict=False) if pair[0] != pair[1] for w in pair}
+        moved = {w for pair in zip(before, after, strict=False) if pair[0] != pair[1] for w in pair}
+        if not {w for w in moved if w.startswith(".")} <= _LAID_OUT:
+            return set()
+        return {w for w in moved if kinds(self.op)[w] is not None}
 
     def _seeing(self, edit: Edit) -> list[str]:
         """The checks that run what was edited."""
