@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain as chain_of
 
 from sympy import Add, Expr, Mul, S
 
@@ -16,6 +17,7 @@ from derive.notation.known import parts_of
 from derive.notation.nodes import (
     Component,
     Contraction,
+    Differentiate,
     Index,
     Partial,
     Tensor,
@@ -26,7 +28,7 @@ from derive.notation.op import is_gradient
 from derive.notation.solution import Solution
 from derive.notation.statement import Statement
 from derive.notation.text import to_text
-from derive.rewrite import keeping_shape
+from derive.rewrite import Chain, keeping_shape
 from derive.simplify.identities import instantiate
 from derive.simplify.normal import TooLarge, normal
 
@@ -54,13 +56,13 @@ class Difference:
 
 
 def diagnose(derivation: Derivation, statement: Statement) -> tuple[str, ...]:
-    """Lines of text; none if neither side is a tensor whose derivation is recorded."""
+    """Lines of text; none if neither side is a tensor or a Jacobian that is derived."""
     with keeping_shape(), bounded(_MOST_WORK, within=False), suppress(Exhausted, TooLarge):
         for target, given in (
             (statement.lhs, statement.rhs),
             (statement.rhs, statement.lhs),
         ):
-            if isinstance(target, Component):
+            if isinstance(target, Component | Partial):
                 told = tuple(_Diagnosis(derivation, statement, target, given).lines())
                 if told:
                     return told
@@ -69,11 +71,15 @@ def diagnose(derivation: Derivation, statement: Statement) -> tuple[str, ...]:
 
 class _Diagnosis:
     def __init__(
-        self, derivation: Derivation, statement: Statement, target: Component, given: Expr
+        self,
+        derivation: Derivation,
+        statement: Statement,
+        target: Component | Partial,
+        given: Expr,
     ) -> None:
         self.derivation, self.op = derivation, derivation.op
         self.free, self.target, self.given = statement.free, target, given
-        self.stage = self._stage(target.tensor)
+        self.stage = None if isinstance(target, Partial) else self._stage(target.tensor)
 
     def _stage(self, tensor: Tensor) -> Stage | None:
         stages = self.derivation.stages
@@ -84,33 +90,69 @@ class _Diagnosis:
         candidates = list(self._candidates())
         if not candidates:
             return
-        near = min(map(self._difference, candidates), key=lambda d: (d.size, self._foreign(d)))
+        near = self._nearest(candidates)
+        if not near.is_near:
+            self.given = self._unfolded(candidates)
+            near = self._nearest(candidates)
         if not near.is_near:
             yield f"derived: {self._text(self.target)} = {self._text(self._final(candidates))}"
             return
         yield f"nearest line of the derivation: {self._text(self.target)} = {self._text(near.line)}"
         yield from self._told(near)
 
+    def _nearest(self, candidates: Sequence[Expr]) -> Difference:
+        return min(map(self._difference, candidates), key=lambda d: (d.size, self._foreign(d)))
+
+    def _unfolded(self, candidates: Sequence[Expr]) -> Expr:
+        """What is given, in tensors that the derivation speaks of: others by their definitions."""
+        spoken = {c.tensor for line in candidates for c in parts_of(line, Component)}
+        given, before = self.given, None
+        while given != before:
+            before = given
+            for part in parts_of(given, Component):
+                equation = self.op.definitions.get(part.tensor)
+                if equation and part.tensor not in spoken:
+                    given = given.xreplace({part: instantiate(equation, part)})
+        return given
+
     def _final(self, candidates: Sequence[Expr]) -> Expr:
         """The closed form, or the equation of the op."""
+        if isinstance(self.target, Partial):
+            return candidates[-1]
         if self.stage is None or isinstance(self.stage.closed, Solution):
             return candidates[0]
-        letters = dict(zip(self.stage.component.indices, self.target.indices, strict=True))
-        return rename(self.stage.closed, letters)
+        return rename(self.stage.closed, self._letters(self.stage))
+
+    def _letters(self, stage: Stage) -> dict[Index, Index]:
+        """Those of the derivation, each with that of the equation."""
+        assert isinstance(self.target, Component)
+        return dict(zip(stage.component.indices, self.target.indices, strict=True))
 
     def _candidates(self) -> Iterator[Expr]:
         """Every line that the derivation has for the target."""
+        if isinstance(self.target, Partial):
+            yield from self._jacobians(self.target)
+            return
         equation = self.op.definitions.get(self.target.tensor)
         if equation is not None and not isinstance(equation.expr, Solution):
             yield instantiate(equation, self.target)
         if self.stage is None or isinstance(self.stage.computed, Solution):
             return
-        letters = dict(zip(self.stage.component.indices, self.target.indices, strict=True))
-        chains = (self.stage.gradient, self.stage.closing)
-        found = [c.start for c in chains] + [s.after for c in chains for s in c.steps]
-        for line in dict.fromkeys((*found, self.stage.closed)):
-            if not parts_of(line, Partial):
-                yield rename(line, letters)
+        letters = self._letters(self.stage)
+        for line in dict.fromkeys(_lines(self.stage.gradient, self.stage.closing)):
+            yield rename(line, letters)
+
+    def _jacobians(self, target: Partial) -> Iterator[Expr]:
+        """Every line of the Jacobian's own derivation."""
+        for chain in (c for stage in self.derivation.stages for c in stage.jacobians):
+            subject = chain.subject
+            if not isinstance(subject, Partial):
+                continue
+            ends = ((subject.of, target.of), (subject.wrt, target.wrt))
+            if all(known.tensor == asked.tensor for known, asked in ends):
+                pairs = (zip(known.indices, asked.indices, strict=True) for known, asked in ends)
+                letters = dict(chain_of(*pairs))
+                yield from (rename(line, letters) for line in _lines(chain))
 
     def _difference(self, line: Expr) -> Difference:
         wanted, given = (list(Add.make_args(normal(e))) for e in (line, self.given))
@@ -155,7 +197,7 @@ class _Diagnosis:
         """The tensor through which a contribution comes back, if it is one of the chain rule's."""
         if self.stage is None:
             return ""
-        letters = dict(zip(self.stage.component.indices, self.target.indices, strict=True))
+        letters = self._letters(self.stage)
         for part in Add.make_args(rename(self.stage.gradient.expr, letters)):
             names = self._sources(part)
             written = (*Add.make_args(normal(part)), *Add.make_args(normal(self._closed(part))))
@@ -180,6 +222,13 @@ class _Diagnosis:
 
     def _text(self, expr: Expr) -> str:
         return to_text(expr, self.free, self.op.letters)
+
+
+def _lines(*chains: Chain) -> Iterator[Expr]:
+    """The lines in which every derivative is carried out."""
+    for line in chain_of(*([c.start, *(s.after for s in c.steps)] for c in chains)):
+        if not (parts_of(line, Partial) or parts_of(line, Differentiate)):
+            yield line
 
 
 def _ratio(wanted: Expr, given: Expr) -> tuple[Expr, tuple[Index, ...]] | None:

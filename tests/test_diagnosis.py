@@ -56,6 +56,30 @@ def test_a_slip_is_named(text: str, line: str) -> None:
     assert told("layer_norm", text)[1:] == (line,)
 
 
+OTHERS = [
+    (
+        "softmax",
+        "dx[p,q] = dp[p,q]*p[p,q]",
+        "missing: -dp[p,i]*e[p,i]*e[p,q]/z[p]^2, which comes back through e",
+    ),
+    (
+        "layer_norm",
+        "d(sigma[b])/d(v[p]) = delta[b,p]/sigma[b]",
+        "wrong factor: delta[b,p]/sigma[b] is to be multiplied by 1/2",
+    ),
+    (
+        "layer_norm",
+        "d(mu[b,h])/d(x[p,q]) = 1[h,q]*delta[b,p]",
+        "derived: d(mu[b,h])/d(x[p,q]) = delta[b,p]*delta[h,q]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("op", "text", "line"), OTHERS)
+def test_results_by_name_and_jacobians_are_compared_too(op: str, text: str, line: str) -> None:
+    assert line in told(op, text)
+
+
 def test_what_is_far_off_is_told_what_was_derived() -> None:
     (line,) = told("layer_norm", "dx[p,q] = x[p,q]")
     assert line.startswith("derived: dx[p,q] = dy[p,q]*gamma[q]/sigma[p] - ")
