@@ -33,6 +33,8 @@ class Interface:
     docstring: str
     signature: str
     doc: str
+    tensors: str  # the inputs, without numbers
+    first: str  # the outputs among what the forward pass gives
     pick: str  # the outputs among what the Function returns
     forward_signature: str
     forward_doc: str
@@ -90,7 +92,9 @@ class Plumbing(Shapes):
             docstring=self._docstring(),
             signature=bracketed(f"def {op.name}(", header, f") -> {results}:", 0),
             doc=f"{self.documented(op.outputs)} from {self.documented(op.inputs)}; differentiable.",
-            pick=self._pick(),
+            tensors=", ".join(self.inputs),
+            first=self._first(),
+            pick=self._first() if self.kept else "",
             forward_signature=bracketed(
                 f"def {op.name}_forward(", header, ") -> tuple[Any, ...]:", 0
             ),
@@ -129,9 +133,7 @@ class Plumbing(Shapes):
         """What the backward pass is given in the shapes that users see."""
         return (*self.program.cotangents, *self._saved_public())
 
-    def _pick(self) -> str:
-        if not self.kept:
-            return ""
+    def _first(self) -> str:
         return "[0]" if len(self.outputs) == 1 else f"[:{len(self.outputs)}]"
 
     def _forward_call(self) -> str:

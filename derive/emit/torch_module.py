@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sympy import Expr, KroneckerDelta
+from sympy import Expr
 
 from derive.derivation import Derivation
 from derive.emit.environment import render
 from derive.emit.interface import Plumbing, place_of
 from derive.emit.names import ROWS
-from derive.emit.source import Block, Line, assign, bracketed, comma, unpacked
-from derive.emit.torch_chains import Memory, Spare
+from derive.emit.source import Block, Line, assign, bracketed, unpacked
+from derive.emit.torch_chains import Memory
 from derive.emit.torch_printer import TorchPrinter
-from derive.notation.conditions import Iverson, Position
+from derive.notation.conditions import Position
 from derive.notation.nodes import Component, Labels, Size
 from derive.notation.op import Op
-from derive.notation.solution import Solution
 from derive.plan.memory import Spent, spent, width
 from derive.plan.program import Program, plan
 from derive.plan.statement import Statement
@@ -144,48 +142,12 @@ class TorchModule:
             )
 
     def _code(self, statement: Statement, given: tuple[Component, ...]) -> str:
-        return self._printed(statement, given, self._spares.get(id(statement)))[0]
-
-    def _printed(
-        self, statement: Statement, given: tuple[Component, ...], spare: Spare | None
-    ) -> tuple[str, tuple[Size, ...] | None]:
-        """A right side, and the shape of what it puts into the spare tensor."""
         memory = None
         if not self.followed:
-            spare = None if statement.expr.atoms(Iverson, KroneckerDelta, Solution) else spare
-            memory = Memory(width(self.program.op), self._spent[id(statement)], spare)
+            memory = Memory(width(self.program.op), self._spent[id(statement)])
         printer = TorchPrinter(_like(given), self._positions, memory=memory)
         code = printer.shaped(statement.target, statement.expr)
-        taken = printer.chained.taken if printer.chained is not None else None
-        if statement.target.tensor in self.program.copied:
-            code = f"{code}.clone()"
-        return code, taken
-
-    @cached_property
-    def _spares(self) -> dict[int, Spare]:
-        """The spare tensor of each statement of a pass, if several have a use for one."""
-        found: dict[int, Spare] = {}
-        p, any_shape = self.program, Spare(self.plumbing.name("spare"), ())
-        if self.followed or not self.plumbing.casts:
-            return found
-        for statements, given in (
-            (p.forward, p.op.inputs),
-            (p.backward, (*p.cotangents, *p.saved)),
-        ):
-            shapes = [self._printed(s, given, any_shape)[1] for s in statements]
-            common = Counter(s for s in shapes if s is not None).most_common(1)
-            if common and common[0][1] > 1:
-                found |= {id(s): Spare(any_shape.name, common[0][0]) for s in statements}
-        return found
-
-    def _spare_line(
-        self, statements: Iterable[Statement], given: tuple[Component, ...], text: str
-    ) -> Iterator[str]:
-        """The line that makes the spare tensor."""
-        spare = next((self._spares[id(s)] for s in statements if id(s) in self._spares), None)
-        if spare is not None and _mentions(text, f"out={spare.name}"):
-            shape = comma(s.name for s in spare.sizes)
-            yield f"{spare.name} = {_like(given)}.new_empty(({shape}))"
+        return f"{code}.clone()" if statement.target.tensor in self.program.copied else code
 
     @cached_property
     def _spent(self) -> Spent:
@@ -204,7 +166,6 @@ class TorchModule:
         statements = tuple(statements)
         text = " ".join(self._code(s, given) for s in statements)
         counts = [*self._counts(statements, given, text)]
-        counts += self._spare_line(statements, given, text)
         text = " ".join([text, *counts])
         lines = []
         for size in _all_sizes(statements, given):

@@ -78,8 +78,6 @@ class TorchPrinter(ScalarPrinter):
     def shaped(self, target: Component, expr: Expr) -> str:
         """The expression in the shape of the target, which it may have to be expanded to."""
         shape = [i.size.name for i in target.indices]
-        if self.chained is not None:
-            self.chained.result = expr
         if isinstance(expr, Solution):
             return self.aligned(*self._solved(expr, target.indices), target.indices)[0]
         code = self.code(expr, target.indices)

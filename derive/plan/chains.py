@@ -130,11 +130,8 @@ class Chains:
         front = number * Mul(*scalars)
         times, over = [], [1 / f for f in whole if is_divisor(f)]
         for group in sorted(groups.values(), key=lambda g: all(map(is_divisor, g))):
-            if front == 1 and all(map(is_divisor, group)):
-                over.append(Mul(*(1 / f for f in group)))
-            else:
-                times.append(Mul(front, *group))
-                front = S.One
+            times.append(Mul(front, *group))  # inverted once for each row: to divide takes longer
+            front = S.One
         parts = [f if isinstance(f, Mul) else self.chain(f, space) for f in above]
         start = max(parts, key=self._promise)
         parts.remove(start)
