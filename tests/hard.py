@@ -263,7 +263,9 @@ def check_empty(call: Function, op: Op) -> None:
             cotangents=emptied(full.cotangents, op.outputs),
         )
         if points_nowhere(op, sample, size):
-            with pytest.raises((IndexError, RuntimeError), match="out of bounds|out of range|non-zero size"):
+            with pytest.raises(
+                (IndexError, RuntimeError), match="out of bounds|out of range|non-zero size"
+            ):
                 results(call, sample)
             continue
         try:
