@@ -16,8 +16,8 @@ PAPER_ROWS = (
     ),
     Code(
         "E702", "argument missing",
-        "`\\frac` takes two arguments and `\\sqrt` one, each in braces.",
-        "Write `\\frac{1}{2}`, not `\\frac12`.",
+        "`\\frac` takes two arguments and `\\sqrt` one, each in braces; digits need none.",
+        "Write `\\frac{x_b}{2}`, `\\frac12`, `\\sqrt{x_b}`.",
         _OP, paper="$$ y_{b h} = \\frac{x_{b h}} $$",
     ),
     Code(

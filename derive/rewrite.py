@@ -7,10 +7,11 @@ captured), and writes one `Step` for each law that changed something.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 
 from sympy import Expr
 from sympy.core.parameters import distribute, global_parameters
@@ -31,7 +32,7 @@ class Law:
     apply: Callable[[Expr], Expr | None]
     example: tuple[str, str] = ("", "")  # before and after in the op language; sampled by a test
     given: str = ""  # equations that the example relies on
-    about: Hashable = None  # a kind of node, without which there is nothing to do
+    about: Any = None  # a kind of node, without which there is nothing to do
     silent: bool = False  # changes the tree, but not what stands on paper: part of the step before
 
 
@@ -105,9 +106,7 @@ def everywhere(local: Callable[[Expr], Expr | None], expr: Expr) -> Expr:
 
 
 @lru_cache(maxsize=1 << 16)
-def _applied(
-    law: Callable[[Expr], Expr | None], about: Hashable, expr: Expr, distributes: bool
-) -> Expr:
+def _applied(law: Callable[[Expr], Expr | None], about: Any, expr: Expr, distributes: bool) -> Expr:
     """A law applied everywhere: to what many steps have in common, once for all of them."""
     if about is not None and about not in kinds_in(expr):
         return expr

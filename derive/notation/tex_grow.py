@@ -313,7 +313,7 @@ class TexGrower(Subscripts):
         )
 
     def _root(self, span: Span, children: list[Child]) -> t.Node:
-        nodes = [self._node(c) for c in children[1:]]
+        nodes = [*self._digits(span, children[0]), *map(self._node, children[1:])]
         if len(nodes) == 1:
             return t.Call(span, "sqrt", parts=(nodes[0],), height=self._height(span, nodes))
         degree = nodes[0].value if isinstance(nodes[0], t.Number) else Fraction(0)
@@ -321,11 +321,17 @@ class TexGrower(Subscripts):
             return self._unclear(nodes[0].span, "the degree of a root is a whole number")
         return self._powered(span, nodes[1], t.Number(nodes[0].span, 1 / degree))
 
+    def _digits(self, span: Span, macro: Token) -> list[Child]:
+        """The arguments that need no braces: of `\\frac12` TeX takes one digit each."""
+        return [t.Number(span, Fraction(c)) for c in macro if c.isdigit()]
+
     def _fraction(self, span: Span, children: list[Child]) -> t.Node:
-        above, below = children[1:]
+        above, below = self._digits(span, children[0]) + children[1:]
         if isinstance(below, Differential):
             node = self._derivative(above, below)
         else:
+            if isinstance(below, Token):
+                below = self._named(span, self._word(span, [below]), None)
             node = self._multiplied(span, [self._node(above), self._inverse(self._node(below))])
         self._fractions.add(node)
         return node

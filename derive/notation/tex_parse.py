@@ -16,7 +16,7 @@ from derive.notation.spelling import MACROS, Names, function
 from derive.notation.tex_grow import TexGrower
 
 MOST_CHARACTERS = 16_384  # of one side: each may be a name of its own
-_ARGUMENT = {"LBRACE", "LSQB"}
+_ARGUMENT = {"LBRACE", "LSQB", "LETTER", "MACRO"}
 
 
 @cache
