@@ -37,7 +37,7 @@ def _other_sizes(op: Op) -> tuple[tuple[Sample, tuple[Tensor, ...]], ...]:
 
 
 def _with_results(op: Op) -> Iterator[tuple[Sample, tuple[Tensor, ...]]]:
-    for drawn in _draws(op):
+    for drawn in draws(op):
         try:
             sample = drawn()  # finite, or refused
         except DeriveError:
@@ -45,7 +45,8 @@ def _with_results(op: Op) -> Iterator[tuple[Sample, tuple[Tensor, ...]]]:
         yield sample, results(composed(op), sample)
 
 
-def _draws(op: Op) -> Iterator[Callable[[], Sample]]:
+def draws(op: Op) -> Iterator[Callable[[], Sample]]:
+    """Small samples, each with one size that is another."""
     count = len(dict.fromkeys(i.size.name for i in op.letters))
     usual = [SMALL[k % len(SMALL)] for k in range(count)]
     for place in range(count):

@@ -15,6 +15,7 @@ from derive.notation.op import Op
 from derive.verify.grid import is_sum, on_grid
 from derive.verify.mutation.alike import are_alike, is_even
 from derive.verify.mutation.load import loaded
+from derive.verify.mutation.polynomial import are_same_polynomial, is_polynomial
 from derive.verify.nan import not_a_number
 from derive.verify.run import sample_for
 from derive.verify.sample import SMALL, draw
@@ -101,3 +102,14 @@ def test_what_changes_no_output_is_proved() -> None:
     square = op_of("op s(x[h]) -> z\nu[h] = x[h] + 1\nz = 1[h]*u[h]^2\n")
     assert is_even(square, "u", backward=False)
     assert not is_even(square, "u", backward=True)
+
+
+def test_a_polynomial_is_known_by_whole_numbers() -> None:
+    op = op_of("op q(x[i,h], a[j,h]) -> z[i,j]\nz[i,j] = x[i,h]*a[j,h] + delta[i,0]*a[j,h]*1[h]\n")
+    assert is_polynomial(op)
+    assert not is_polynomial(named("softmax"))
+    assert not is_polynomial(op_of("op m(x[b,h]) -> z[b]\nz[b] = 1/H*1[h]*x[b,h]^2\n"))
+    with broken(op, "", "") as right, broken(op, "", "") as same:
+        assert are_same_polynomial(op, right, same)
+        with broken(op, " = x @ a.T", " = 1.0000001 * x @ a.T") as wrong:
+            assert not are_same_polynomial(op, right, wrong)

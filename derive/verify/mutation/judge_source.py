@@ -20,6 +20,7 @@ from derive.verify.mutation.edits import Edit, edits
 from derive.verify.mutation.finding import EQUIVALENT, KILLED, LIVE, Finding
 from derive.verify.mutation.kinds import kinds
 from derive.verify.mutation.load import loaded
+from derive.verify.mutation.polynomial import POLYNOMIAL, are_same_polynomial
 from derive.verify.mutation.reach import lines_run
 from derive.verify.mutation.screen import JUDGES
 from derive.verify.run import Check, Row, _applies, _checked
@@ -84,6 +85,8 @@ class Source:
             return self.finding(number, EQUIVALENT, edit.reason)
         if edit.kind.startswith("exchanged") and are_alike(self.op, self._exchanged(edit)):
             return self.finding(number, EQUIVALENT, ALIKE)
+        if edit.kind.startswith("exchanged") and self._is_same_polynomial(edit):
+            return self.finding(number, EQUIVALENT, POLYNOMIAL)
         if edit.negated and is_even(self.op, edit.negated, "backward" in edit.function):
             return self.finding(number, EQUIVALENT, EVEN)
         return self.finding(number, LIVE, "no check fails on it")
@@ -93,6 +96,10 @@ class Source:
         if edit.probe is None or (edit.met is not None and not self._failure(edit.met, seeing)):
             return False
         return not self._failure(edit.probe, seeing)
+
+    def _is_same_polynomial(self, edit: Edit) -> bool:
+        with loaded(self.text) as right, loaded(edit.applied(self.text)) as wrong:
+            return are_same_polynomial(self.op, right, wrong)
 
     def _exchanged(self, edit: Edit) -> set[str]:
         """The tensors that stand elsewhere than before; none if more is done to them than laid out.
