@@ -64,7 +64,7 @@ NUMBERS = Numbers(
         "sign": lambda z: torch.sign(z.real).to(z.dtype),
         "relu": lambda z: torch.where(z.real > 0, z, 0),
         "min": lambda a, b: -_larger(-a, -b),
-        "max": lambda a, b: _larger(a, b),
+        "max": _larger,
         "amax": lambda z: _attaining(z, torch.amax(z.real, -1, keepdim=True)),
         "amin": lambda z: _attaining(z, torch.amin(z.real, -1, keepdim=True)),
     },
