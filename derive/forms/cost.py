@@ -8,24 +8,66 @@ value.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import combinations
 
 from sympy import Add, Expr, Mul, Pow, S
 
-from derive.notation.conditions import Iverson
+from derive.notation.conditions import EQUAL, Iverson, Position
 from derive.notation.functions import Elementwise
 from derive.notation.known import parts_of
-from derive.notation.nodes import Bound, Component, Index, free_indices
+from derive.notation.nodes import Bound, Component, Contraction, Index, free_indices
 from derive.notation.solution import Solution
 
 
 def operations(expr: Expr) -> Expr:
     """Additions, multiplications and functions, for all values of the free indices."""
     counted: dict[Expr, Expr] = {}
-    _count(expr, counted)
+    _count(_placed(expr), counted)
     return Add(*counted.values())
+
+
+def _placed(expr: Expr) -> Expr:
+    """Without sums that only say where a number is: Σ_r x_r [r = s - k] is x_{s-k}, and what is
+    added up by a label is added once."""
+    if not expr.args or isinstance(expr, Component):
+        return expr
+    if not isinstance(expr, Contraction):
+        return expr.func(*map(_placed, expr.args))
+    body, dummies = expr.open()
+    factors, left = list(Mul.make_args(body)), list(dummies)
+    for place in [f for f in factors if _is_place(f)]:
+        factors.remove(place)
+        counted = sorted((p.index for p in place.atoms(Position)), key=lambda i: i.rank)
+        sizes = [i.size for i in counted]
+        found = [i for i in counted if i in left]
+        if found:  # of x[s-k] the place in x, which runs along the axis of s
+            gone = next((i for i in found if sizes.count(i.size) > 1), found[0])
+            left.remove(gone)
+            others = [i for i in free_indices(place) if i != gone]
+            factors = [_instead(f, gone, others) for f in factors]
+    return Contraction(_placed(Mul(*factors)), *left)
+
+
+def _is_place(factor: Expr) -> bool:
+    return (
+        isinstance(factor, Iverson)
+        and factor.relation == EQUAL
+        and bool(factor.holds)
+        and bool(factor.atoms(Position))
+    )
+
+
+def _instead(factor: Expr, gone: Index, others: Sequence[Index]) -> Expr:
+    """The factor, carrying the others where it carried an index."""
+
+    def carried(component: Component) -> Component:
+        kept = [i for i in component.indices if i != gone]
+        return Component(component.tensor, *dict.fromkeys((*kept, *others)))
+
+    found: dict[Expr, Expr] = {c: carried(c) for c in factor.atoms(Component) if gone in c.indices}
+    return factor.xreplace(found | {Position(gone): Add(*map(Position, others))})
 
 
 def _count(expr: Expr, counted: dict[Expr, Expr]) -> None:

@@ -27,7 +27,7 @@ def index_meant(node: t.Node) -> str:
     if isinstance(node, t.Reference) and INDEX.fullmatch(node.name.lower()):
         small = node.name.lower()
         return f"an index is a small letter: write `{small}`; its size is `{small.upper()}`"
-    if isinstance(node, t.Product):
+    if isinstance(node, t.Product) or any(isinstance(part, t.Product) for part in node.parts):
         return "an axis of several indices is written `g*S+s`, S the size of `s`"
     if isinstance(node, t.Sum):
         return "letters alone stand here: what is shifted is a component on the right, `x[b,s-1]`"

@@ -59,7 +59,7 @@ def _paired(length: Lengths, expr: Expr) -> Expr | None:
     if not isinstance(expr, Contraction):
         return None
     opened = expr.open()
-    body, dummies = _flattened(*_picked(*opened))
+    body, dummies = _picked(*_flattened(*_picked(*opened, length), length), length)
     scattered = _scattered(body, dummies, length)
     if scattered is not None:
         return scattered
@@ -76,20 +76,35 @@ def _paired(length: Lengths, expr: Expr) -> Expr | None:
     return Contraction(Mul(*factors), *left)
 
 
-def _picked(body: Expr, dummies: tuple[Index, ...]) -> tuple[Expr, tuple[Index, ...]]:
-    """Σ_c [c = t_b] u_cd, what a label picks, comes before all else: it is as small as it gets."""
+def _picked(
+    body: Expr, dummies: tuple[Index, ...], length: Lengths
+) -> tuple[Expr, tuple[Index, ...]]:
+    """Σ_c [c = t_b] u_cd, what a label picks, comes before all else: it is as small as it gets.
+
+    So does Σ_r [r = s - k] x_r, where the window k is short.
+    """
     for condition in brackets_of(body):
-        index = next((d for d in dummies if condition.solved_for(d) is not None), None)
+        index = _told(condition, dummies, length)
         others = without(body, condition)
-        if condition.picks is None or index is None:
+        if index is None:
             continue
         carrying = Mul(*(f for f in Mul.make_args(others) if index in free_indices(f)))
         rest = Mul(*(f for f in Mul.make_args(others) if index not in free_indices(f)))
         if rest == 1 and len(dummies) == 1:
             continue
         found = Contraction(Mul(condition, carrying), index)
-        return _picked(Mul(found, rest), tuple(d for d in dummies if d != index))
+        return _picked(Mul(found, rest), tuple(d for d in dummies if d != index), length)
     return body, dummies
+
+
+def _told(condition: Iverson, dummies: tuple[Index, ...], length: Lengths) -> Index | None:
+    """The dummy that a label, or a place in a window shorter than its axis, tells."""
+    known = [d for d in dummies if condition.solved_for(d) is not None]
+    if condition.picks is not None or not known:
+        return known[0] if known else None
+    longest = max(known, key=length)
+    others = (length(i) for i in free_indices(condition) if i != longest)
+    return longest if length(longest) > min(others, default=length(longest)) else None
 
 
 def _scattered(body: Expr, dummies: tuple[Index, ...], length: Lengths) -> Expr | None:
@@ -120,15 +135,17 @@ def at_label(expr: Expr, condition: Iverson) -> Expr:
     return Mul(Contraction(moved, other), *rest)
 
 
-def _flattened(body: Expr, dummies: tuple[Index, ...]) -> tuple[Expr, tuple[Index, ...]]:
+def _flattened(
+    body: Expr, dummies: tuple[Index, ...], length: Lengths
+) -> tuple[Expr, tuple[Index, ...]]:
     """Σ_o a_o Σ_r b_or c_r as one sum over o and r, if the inner one is of products."""
     factors = list(Mul.make_args(body))
     for inner in (f for f in factors if isinstance(f, Contraction)):
         own, more = inner.open()
-        picks = any(c.picks is not None and c.index in more for c in brackets_of(own))
+        picks = any(_told(c, more, length) is not None for c in brackets_of(own))
         if set(free_indices(inner)) & set(dummies) and not (isinstance(own, Add) or picks):
             rest = Mul(*(f for f in factors if f is not inner))
-            return _flattened(Mul(rest, own), (*dummies, *more))
+            return _flattened(Mul(rest, own), (*dummies, *more), length)
     return body, dummies
 
 

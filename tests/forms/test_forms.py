@@ -165,6 +165,20 @@ def test_operations(free: str, text: str, count: str) -> None:
     assert polynomial_text(operations(op.equations[0].expr)) == count
 
 
+@pytest.mark.parametrize(
+    ("head", "right", "count"),
+    [
+        ("op f(w[v,h], t[b]: int[v]) -> y[b,h]", "w[t[b],h]", "0"),
+        ("op f(x[b,h], t[b]: int[v], g[v]) -> y[v,h]", "g[v]*delta[v,t[b]]*x[b,h]", "2*V*H + B*H"),
+        ("op f(x[b,h], w[k]) -> y[b,h]", "x[b,h-k]*w[k]", "2*B*H*K"),
+        ("op f(x[b,h]) -> y[b,h]", "x[b,H-1-h]", "0"),
+    ],
+)
+def test_what_only_says_where_a_number_is_costs_nothing(head: str, right: str, count: str) -> None:
+    (op,) = parse(f"{head}\n{head.split('-> ')[1]} = {right}\n")
+    assert polynomial_text(operations(op.equations[0].expr)) == count
+
+
 def test_a_product_is_taken_in_the_order_that_costs_least() -> None:
     """The scalar first, then the vector, the matrix last."""
     (op,) = parse("op order(a, w[h], x[b,h]) -> y[b,h]\ny[b,h] = x[b,h]*w[h]*a\n")

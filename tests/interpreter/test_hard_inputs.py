@@ -18,12 +18,16 @@ if os.environ.get("TRITON_INTERPRET") != "1":
 
 import torch
 
+from derive.catalogue import load
 from derive.emit.module import build
+from derive.emit.triton_module import has_kernels
 from derive.notation.op import Op
 from derive.verify.tiles import in_tiles
 from tests import hard
 from tests.hard import CENTRED, CHECKS, HARD, KERNELS, NATIVE, NORMS, ROUNDING
+from tests.native import NATIVE as CASES
 from tests.samples import name_of, named
+from tests.test_native import STABLE, check_large_numbers
 
 # NumPy computes the lanes beyond the row's end too, where a logarithm of zero does no harm.
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -103,6 +107,13 @@ def test_about_as_exact_as_composed_operations(op: Op) -> None:
         hard.check_against_composed(function(op.name), op, sample, 32 * ROUNDING)
     weightless = hard.weightless(op, full).to(torch.float32)
     hard.check_against_composed(function(op.name), op, weightless, 32 * ROUNDING)
+
+
+@pytest.mark.parametrize("name", [n for n in STABLE.split() if has_kernels(load(n))])
+def test_large_numbers(name: str) -> None:
+    """Numbers of 1e4 in fp32: results and gradients are those in fp64, and finite."""
+    call = getattr(build(load(name), backend="triton"), name)
+    check_large_numbers(call, next(c for c in CASES if c.op == name))
 
 
 @ours

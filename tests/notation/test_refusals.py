@@ -77,6 +77,7 @@ REFUSED = (  # a text, the code, a piece of the help
     ("op f(x[b,h] {w}[h]) -> y[b,h]\ny[b,h] = x[b,h]", "E101", "`,` between"),
     ("op layer{-}norm(x[b,h]) -> y[b,h]\ny[b,h] = x[b,h]", "E101", "write `_`"),
     ("op f(x[{B},h]) -> y[B,h]\ny[B,h] = x[B,h]", "E111", "write `b`"),
+    ("op f(x[{c*R*R+r*R+s}]; R = 2) -> y\ny = 1[c]*x[c]", "E111", "`g*S+s`"),
     ("op f(x[{32}]) -> y[32]\ny[b] = x[b]", "E111", "small letter"),
     ("op f(x{: Tensor[b,h]}) -> y[b,h]\ny[b,h] = x[b,h]", "E501", "`x[b,h]`"),
     ("op f(x[b,h]; {eps}) -> y[b,h]\ny[b,h] = x[b,h] + eps", "E603", "eps = 1e-5"),

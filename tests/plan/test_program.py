@@ -274,3 +274,14 @@ def test_what_is_maximised_has_the_indices_of_its_conditions() -> None:
     assert len(inside.target.indices) == 3
     x = torch.randn(2, 5, dtype=torch.float64)
     assert derive.build(op, "torch").f(x).equal(x.cummax(1).values)
+
+
+@pytest.mark.parametrize("name", ["causal_conv1d", "filtered"])
+def test_a_short_window_makes_no_square_of_the_axis(name: str) -> None:
+    """x[b,s-k,c] for all k, not w[s-q,c] for all pairs of places."""
+    op = named(name)
+    made = plan(op, derived(name))
+    long = {i.size for i in op.outputs[0].indices} - {i.size for i in op.inputs[1].indices}
+    for statement in (*made.forward, *made.backward):
+        sizes = [i.size for i in statement.target.indices]
+        assert all(sizes.count(size) < 2 for size in long), statement.note
