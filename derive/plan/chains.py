@@ -76,14 +76,17 @@ class Chains:
 
     spent: frozenset[Tensor]
 
-    def chain(self, expr: Expr, space: Space) -> Part:
-        """The expression as a chain, or as it is where it has no passes of its own."""
+    def chain(self, expr: Expr, space: Space, *, summed: bool = False) -> Part:
+        """The expression as a chain, or as it is where it has no passes of its own.
+
+        `summed`: it is a term of a sum, where what cancels must be rounded alike.
+        """
         if set(free_indices(expr)) != set(space) or _chooses(expr):
             return expr
         if isinstance(expr, Elementwise | Pow):
             return self._call(expr, space)
         if isinstance(expr, Mul):
-            product = self._product(expr, space)
+            product = self._product(expr, space, summed)
             return expr if product is None else self._begun(product.start, product.steps)
         return self._sum(expr, space) if isinstance(expr, Add) else expr
 
@@ -115,7 +118,7 @@ class Chains:
 
     # -- products --------------------------------------------------------------------------------
 
-    def _product(self, expr: Expr, space: Space) -> _Product | None:
+    def _product(self, expr: Expr, space: Space, summed: bool) -> _Product | None:
         """None for one that has no factor over the whole space."""
         number, rest = expr.as_coeff_Mul()
         groups: dict[frozenset[Index], list[Expr]] = {}
@@ -130,8 +133,11 @@ class Chains:
         front = number * Mul(*scalars)
         times, over = [], [1 / f for f in whole if is_divisor(f)]
         for group in sorted(groups.values(), key=lambda g: all(map(is_divisor, g))):
-            times.append(Mul(front, *group))  # inverted once for each row: to divide takes longer
-            front = S.One
+            if summed and front == 1 and all(map(is_divisor, group)):
+                over.append(Mul(*(1 / f for f in group)))
+            else:  # what all of a row is divided by is inverted once: to divide takes longer
+                times.append(Mul(front, *group))
+                front = S.One
         parts = [f if isinstance(f, Mul) else self.chain(f, space) for f in above]
         start = max(parts, key=self._promise)
         parts.remove(start)
@@ -156,7 +162,7 @@ class Chains:
         rest = [t for t in terms if t is not base]
         if isinstance(self.chain(base, space), Chain) and isinstance(-base, Component):
             base, rest = self._from_a_number(base, rest)
-        start = base if isinstance(base, Add) else self.chain(base, space)
+        start = base if isinstance(base, Add) else self.chain(base, space, summed=True)
         return self._begun(start, tuple(self._added(t, space) for t in rest))
 
     def _from_a_number(self, base: Expr, rest: list[Expr]) -> tuple[Expr, list[Expr]]:
@@ -168,7 +174,7 @@ class Chains:
 
     def _worth_of(self, space: Space) -> Callable[[Expr], tuple[bool, int]]:
         def worth(term: Expr) -> tuple[bool, int]:
-            part = self.chain(term, space)
+            part = self.chain(term, space, summed=True)
             positive = not term.as_coeff_Mul()[0].is_negative
             return positive, self._promise(part)
 
@@ -180,7 +186,7 @@ class Chains:
         negative = bool(number.is_negative)
         product = None
         if set(free_indices(term)) == set(space) and isinstance(rest, Mul) and not _chooses(rest):
-            product = self._product(abs(number) * rest, space)
+            product = self._product(abs(number) * rest, space, summed=True)
         if product is None or not (product.times or product.over):
             return Step("sub" if negative else "add", (-term if negative else term,))
         times, over = list(product.times), list(product.over)
