@@ -105,9 +105,9 @@ def batch_norm(
         return _view(_by_statistics(x, running_mean, running_var, weight, bias, eps), input)
     expect(eps > 0, "this eps")
     expect(input.dim() < 2 or x.shape[0] * x.shape[2] > 1, "one value a channel")
-    y, mean, var = _by_own(x, weight, bias, eps)
+    y, mean, var = _by_own(_wide(x, running_mean), weight, bias, eps)
     _follow(running_mean, running_var, mean, var, x.shape[0] * x.shape[2], momentum)
-    return _view(y, input)
+    return _view(y, input).to(input.dtype)
 
 
 @stands_in(F.instance_norm)
@@ -131,10 +131,11 @@ def instance_norm(
         return _view(call(x, eps=eps), input)
     samples, channels, places = x.shape
     gamma, beta = (None if t is None else t.repeat(samples) for t in (weight, bias))
-    y, mean, var = _by_own(x.reshape(1, samples * channels, places), gamma, beta, eps)
+    x = _wide(x, running_mean).reshape(1, samples * channels, places)
+    y, mean, var = _by_own(x, gamma, beta, eps)
     mean, var = (t.reshape(samples, channels).mean(0) for t in (mean, var))
     _follow(running_mean, running_var, mean, var, places, momentum)
-    return _view(y, input)
+    return _view(y, input).to(input.dtype)
 
 
 def _channels(input: Tensor, *parameters: Tensor | None) -> Tensor:
@@ -142,6 +143,11 @@ def _channels(input: Tensor, *parameters: Tensor | None) -> Tensor:
     expect(input.dim() >= 2, "an input without channels")
     _expect_parameters(input, input.shape[1:2], *parameters)
     return input.reshape(*input.shape[:2], prod(input.shape[2:]))
+
+
+def _wide(x: Tensor, running: Tensor | None) -> Tensor:
+    """In the type of the running statistics, which the input's may be too short for."""
+    return x if running is None else x.to(torch.promote_types(x.dtype, running.dtype))
 
 
 def _by_own(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Sequence[Tensor]:

@@ -124,6 +124,14 @@ def test_changes_in_place() -> None:
     assert error(*grads) < EXACT
 
 
+def test_running_statistics_are_not_rounded_to_a_short_type() -> None:
+    x, mean, var = random(16, 3, 5).bfloat16(), torch.zeros(3), torch.ones(3)
+    y = functional.batch_norm(x, mean, var, training=True, momentum=1.0)
+    assert y.dtype == torch.bfloat16
+    assert error(mean, x.double().mean((0, 2))) < 1e-6
+    assert error(var, x.double().transpose(0, 1).flatten(1).var(1)) < 1e-6
+
+
 X, H = random(4, 6), random(6, seed=2)
 VARIANTS = [
     (F.layer_norm, functional.layer_norm, (X, (6,)), ("weight", "bias")),
