@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain as chain_of
+from itertools import permutations
 
 from sympy import Add, Expr, Mul, S
 
@@ -66,6 +67,23 @@ def diagnose(derivation: Derivation, statement: Statement) -> tuple[str, ...]:
                 told = tuple(_Diagnosis(derivation, statement, target, given).lines())
                 if told:
                     return told
+    return ()
+
+
+def recall(derivation: Derivation, statement: Statement) -> tuple[str, ...]:
+    """The theorem whose left side the equation has, in its letters: what it should have said."""
+    asked = tuple(free_indices(statement.lhs))
+    with keeping_shape(), bounded(_MOST_WORK, within=False), suppress(Exhausted, TooLarge):
+        for identity in derivation.identities:
+            own = free_indices(identity.left)
+            for letters in permutations(asked, len(own)):
+                pairs = dict(zip(own, letters, strict=True))
+                if any(a.size != b.size for a, b in pairs.items()):
+                    continue
+                sides = [rename(side, pairs) for side in (identity.left, identity.right)]
+                if normal(sides[0] - statement.lhs) == 0:
+                    shown = (to_text(side, asked, derivation.op.letters) for side in sides)
+                    return (f"theorem: {' = '.join(shown)}",)
     return ()
 
 

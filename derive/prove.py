@@ -19,7 +19,7 @@ from sympy import Add, Expr, Mul, S
 
 from derive.calculus.jacobian import jacobian
 from derive.derivation import Derivation, differentiate, total_gradient
-from derive.diagnosis import diagnose
+from derive.diagnosis import diagnose, recall
 from derive.notation.effort import Exhausted, bounded, spend
 from derive.notation.known import size_of, work_on
 from derive.notation.latex import loss_beside, to_latex
@@ -149,7 +149,18 @@ Verdict = Proof | Refutation | Undecided
 def prove(op: Op, text: str) -> Verdict:
     """Decide an equation such as `1[h]*mu[b,h] = 0`; `SourceError` if it cannot be read."""
     with keeping_shape():
-        return prove_statement(differentiate(op), read_equation(op, text))
+        return answer(differentiate(op), read_equation(op, text))
+
+
+def answer(derivation: Derivation, statement: Statement) -> Verdict:
+    """The verdict for a person: beside numbers the theorem that the statement misses, if any.
+
+    Theorems are proved by `prove_statement`, which therefore cannot ask for them.
+    """
+    verdict = prove_statement(derivation, statement)
+    if isinstance(verdict, Refutation) and not verdict.why:
+        return replace(verdict, why=recall(derivation, statement))
+    return verdict
 
 
 def prove_statement(derivation: Derivation, statement: Statement) -> Verdict:

@@ -80,6 +80,11 @@ def test_results_by_name_and_jacobians_are_compared_too(op: str, text: str, line
     assert line in told(op, text)
 
 
+def test_a_forgotten_epsilon_is_recalled_by_the_theorem() -> None:
+    found = derive.prove(load("layer_norm"), "1[i]*mu[p,i]^2/sigma[p]^2 = 1[p]*H")
+    assert found.why == ("theorem: 1[h]*mu[p,h]^2/sigma[p]^2 = H*(1 - eps/sigma[p]^2)",)
+
+
 def test_what_is_far_off_is_told_what_was_derived() -> None:
     (line,) = told("layer_norm", "dx[p,q] = x[p,q]")
     assert line.startswith("derived: dx[p,q] = dy[p,q]*gamma[q]/sigma[p] - ")

@@ -81,8 +81,8 @@ class Terminal:
         return "\n".join(parts)
 
     def _head(self, lines: Sequence[str]) -> Iterator[str]:
-        for line in lines[:-1]:
-            yield from (self.paint(row, "heading") for row in _filled(line.split(" "), self.width))
+        title = " ".join(lines[:-1]).split()
+        yield from (self.paint(row, "heading") for row in _filled(title, self.width) if title)
         yield from _filled(lines[-1].split(" "), self.width)
 
     # -- equations --------------------------------------------------------------------------------
