@@ -7,8 +7,10 @@ fixed would lose what depends on them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from derive.derivation import Derivation, differentiate
 from derive.emit.interface import Extras, Plumbing
@@ -16,7 +18,7 @@ from derive.emit.source import bracketed, unpacked
 from derive.emit.tangent import Tangent, TangentModule, without_rows
 from derive.emit.torch_module import Function, TorchModule
 from derive.higher import backward
-from derive.notation.nodes import Labels
+from derive.notation.nodes import Labels, Size
 from derive.notation.op import Op, gradient
 from derive.plan.program import Program, plan
 from derive.plan.roles import roles
@@ -32,6 +34,8 @@ class Second:
     doc: str
     prepare: tuple[str, ...]
     call: str
+    fused: tuple[str, ...]  # the call of kernels, if there are any
+    given: str  # the tensors
     returns: str
     arguments: str
     first: str  # the call of the backward pass itself
@@ -43,29 +47,45 @@ class Second:
     jvp: tuple[str, ...]
 
 
+Kernels = Callable[[Program, Derivation, Plumbing], Any]
+
+
 @lru_cache(maxsize=64)
-def _planned(op: Op) -> tuple[Op, Derivation, Program]:
+def _derived(op: Op) -> tuple[Op, Derivation]:
     """Both backends have the same double backward."""
     second = backward(op)
-    found = differentiate(second)
-    return second, found, plan(second, found, recomputed=True)
+    return second, differentiate(second)
+
+
+@lru_cache(maxsize=64)
+def _planned(op: Op, shared: bool) -> Program:
+    return plan(*_derived(op), recomputed=True, shared=shared)
 
 
 class SecondModule:
     """The double backward of one program."""
 
-    def __init__(self, first: Plumbing) -> None:
+    def __init__(self, first: Plumbing, kernels: Kernels | None = None) -> None:
         self.first, self.more = first, Extras()
-        op, found, program = _planned(first.op)
+        op, found = _derived(first.op)
         leading = roles(first.op).leading
         rows = leading.size if leading is not None else None
-        self.program = without_rows(program, rows)
+        self.program = without_rows(_planned(first.op, shared=True), rows)
         self.io = Plumbing(self.program, found, rows=rows)
         self.io.casts = first.casts
+        self.back = self._fused(found, rows, kernels) if kernels is not None else None
         self.module = TorchModule(self.program, found, self.io)
         self.tangent = TangentModule(self.io, found, rows, "backward_")
         pairs = zip(op.inputs[len(first.op.inputs) :], first.op.outputs, strict=True)
         self.given = {grad.tensor.name: gradient(y).tensor.name for grad, y in pairs}
+
+    def _fused(self, found: Derivation, rows: Size | None, kernels: Kernels) -> Any:
+        """Kernels that take the same arguments; they share products by themselves."""
+        program = without_rows(_planned(self.first.op, shared=False), rows)
+        io = Plumbing(program, found, rows=rows, kernels=True)
+        io.casts = self.first.casts
+        same = (io.saved_inputs, io.numbers) == (self.io.saved_inputs, self.io.numbers)
+        return kernels(program, found, io) if same else None
 
     @property
     def saved(self) -> list[str]:
@@ -94,6 +114,8 @@ class SecondModule:
             doc=f"The gradients of {first.op.name}_backward by {inputs}; None for one not needed.",
             prepare=tuple(self._prepared()),
             call=io.backward_call("_double_backward"),
+            fused=tuple(self.back.launch.launch) if self.back else (),
+            given=", ".join(c.tensor.name for c in io.given if not isinstance(c.tensor, Labels)),
             returns=io.backward_returns(),
             arguments=", ".join([*self._arguments(), f"*{first.needs}"]),
             first=self._first_call(),
