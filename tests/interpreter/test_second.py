@@ -25,7 +25,7 @@ from derive.verify.tiles import in_tiles
 
 torch.set_num_threads(1)
 
-NAMES = ("layer_norm", "softmax", "poly_norm", "cross_entropy", "group_norm", "swiglu")
+NAMES = ("layer_norm", "softmax", "poly_norm", "dyt", "batch_norm", "swiglu")
 WAYS: dict[str, Callable[[ModuleType], AbstractContextManager[object]]] = {
     "rows": lambda _: nullcontext(),
     "few at once": lambda module: patch.object(module, "_FEW", 16),
