@@ -5,13 +5,15 @@
     TRITON_INTERPRET=1 python benchmarks/gpu.py --small   # no GPU: it runs, its times say nothing
 
 It needs torch and triton alone: the kernels are those of `generated/triton`, each file by itself.
-Every kernel is first held against fp64, the torch code of the same op on the same rounded inputs.
-Then five ops are timed, forward and backward, over rows and columns, beside torch's own function,
-that function compiled, and liger-kernel and quack-kernels where they are installed: medians by
-events, the second-level cache cold, in turns, so that a busy device is busy for all. What counts is
-the share of a copy: the bytes that must move, once, at the speed of a copy in the same run.
+Five ops are timed, forward and backward, over rows and columns, beside torch's own function, and
+liger-kernel and quack-kernels where they are installed: medians by events, the second-level cache
+cold, the host ahead of the device, in turns, so that a busy device is busy for all. What counts is
+the share of a copy: the bytes that must move, once, at the speed of a copy in the same run. Then
+every kernel is held against fp64, the torch code of the same op on the same rounded inputs. Last,
+torch's functions compiled take part, which takes long: for as many shapes as there is time for.
 
-It writes `gpu.json` and, with matplotlib, `gpu.svg` into benchmarks/results.
+Each of the three has its share of the time, and stops when that is over; what was left out is
+told. It writes `gpu.json` and, with matplotlib, `gpu.svg` into benchmarks/results.
 """
 
 from __future__ import annotations
@@ -24,12 +26,15 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -47,6 +52,8 @@ GRID = (
 SMALL = ((48, 8), (6, 300))
 ALLOWED = {"bf16": 2e-2, "fp32": 2e-5}  # of the largest value: a rounding or two of the output
 CACHE = 1 << 28  # bytes, more than a second-level cache holds
+AHEAD = 2_000_000  # cycles that the device waits, while the host prepares what is timed
+SHARES = (0.45, 0.7, 0.97)  # of the time, when timing, checks, what is compiled must be over
 Function = Callable[..., Tensor]
 
 
@@ -121,18 +128,21 @@ class Check:
     op: str
     sizes: dict[str, int]
     dtype: str
+    tiles: bool  # are rows walked in tiles, as only long ones are?
     error: float
     passed: bool
 
 
-def check(name: str, sizes: dict[str, int], dtype: str) -> Check:
+def check(name: str, sizes: dict[str, int], dtype: str, *, tiles: bool) -> Check:
     """The kernels against the torch code in fp64 on the same rounded inputs."""
+    kernels = module("triton", name)
     inputs = rounded(inputs_of(name, sizes), DTYPES[dtype])
     exact = [t.double() if t.is_floating_point() else t for t in inputs]
-    got = gradients(getattr(module("triton", name), name), inputs)
+    with patch.multiple(kernels, _LONGEST_ROW=0) if tiles else nullcontext():
+        got = gradients(getattr(kernels, name), inputs)
     want = gradients(getattr(module("torch", name), name), exact)
     worst = max(_error(g, w) for g, w in zip(got, want, strict=True))
-    return Check(name, sizes, dtype, worst, worst <= ALLOWED[dtype])
+    return Check(name, sizes, dtype, tiles, worst, worst <= ALLOWED[dtype])
 
 
 def _error(got: Tensor, want: Tensor) -> float:
@@ -142,15 +152,17 @@ def _error(got: Tensor, want: Tensor) -> float:
 
 
 def checks(sizes: Sequence[int], deadline: float) -> Iterator[Check]:
-    """Every op with kernels; sizes in turn for its letters, so that they differ."""
+    """Every kernel of every op; sizes in turn for its letters, so that they differ."""
     for name in with_kernels():
+        ways = (False, True) if hasattr(module("triton", name), "_TILE") else (False,)
         doc = module("torch", name).__doc__
         letters = sorted(set(re.findall(r"[a-z]\w*", " ".join(re.findall(r"\[([\w, ]*)\]", doc)))))
         named = {letter: sizes[k % len(sizes)] for k, letter in enumerate(letters)}
-        for dtype in DTYPES:
+        for dtype, tiles in product(DTYPES, ways):
             if time.monotonic() > deadline:
+                print(f"no time to check {name} and those after it")
                 return
-            yield check(name, named, dtype)
+            yield check(name, named, dtype, tiles=tiles)
 
 
 # -- how fast -------------------------------------------------------------------------------------
@@ -168,22 +180,22 @@ class Race:
     ready: Callable[[list[Tensor]], list[Tensor]] = field(default=lambda tensors: tensors)
 
 
-def _liger(name: str, make: Callable[[Any], Function]) -> Callable[[], Function | None]:
+def _installed(module: str, make: Callable[[Any], Function]) -> Callable[[], Function | None]:
+    """A rival's function, if there are a GPU and the rival."""
+
     def found() -> Function | None:
-        if not CUDA or find_spec("liger_kernel") is None:
-            return None
-        return make(importlib.import_module(f"liger_kernel.ops.{name}"))
+        there = CUDA and find_spec(module.partition(".")[0]) is not None
+        return make(importlib.import_module(module)) if there else None
 
     return found
+
+
+def _liger(name: str, make: Callable[[Any], Function]) -> Callable[[], Function | None]:
+    return _installed(f"liger_kernel.ops.{name}", make)
 
 
 def _quack(name: str, make: Callable[[Any], Function]) -> Callable[[], Function | None]:
-    def found() -> Function | None:
-        if not CUDA or find_spec("quack") is None:
-            return None
-        return make(importlib.import_module(f"quack.{name}"))
-
-    return found
+    return _installed(f"quack.{name}", make)
 
 
 def _native(function: Function) -> dict[str, Callable[[], Function | None]]:
@@ -235,17 +247,40 @@ class Time:
     share_backward: float
 
 
-def race(found: Race, rows: int, columns: int, dtype: str, copy: float, rounds: int) -> list[Time]:
-    """All who take part, in turn."""
+@dataclass(frozen=True)
+class Point:
+    """An op at a shape, in a type."""
+
+    race: Race
+    rows: int
+    columns: int
+    dtype: str
+
+
+def run(
+    points: Sequence[Point], compiled: bool, copy: float, rounds: int, deadline: float
+) -> Iterator[Time]:
+    """The times at each point, while there is time; then it is told how many were left out."""
+    for done, point in enumerate(points):
+        if time.monotonic() > deadline:
+            print(f"no time for {len(points) - done} of {len(points)} shapes")
+            return
+        new = race(point, compiled, copy, rounds)
+        show(new)
+        yield from new
+
+
+def race(point: Point, compiled: bool, copy: float, rounds: int) -> list[Time]:
+    """All who take part, in turn; those that are compiled run beside ours alone."""
+    found, rows, columns, dtype = point.race, point.rows, point.columns, point.dtype
     if found.op == "swiglu":
         sizes = {found.letters[0]: rows * columns}
     else:
         sizes = dict(zip(found.letters, (rows, columns), strict=True))
     inputs = rounded(inputs_of(found.op, sizes), DTYPES[dtype])
     functions: dict[str, Function] = {"derive": getattr(module("triton", found.op), found.op)}
-    functions |= {who: f for who, make in found.rivals.items() if (f := make()) is not None}
-    if not CUDA:
-        functions.pop("compile", None)
+    rivals = {w: m for w, m in found.rivals.items() if (w == "compile") == compiled}
+    functions |= {who: f for who, make in rivals.items() if (f := make()) is not None}
     passes = {who: _passes(f, inputs) for who, f in functions.items()}
     seconds: dict[str, tuple[list[float], list[float]]] = {who: ([], []) for who in passes}
     for count in range(rounds + 2):
@@ -255,6 +290,8 @@ def race(found: Race, rows: int, columns: int, dtype: str, copy: float, rounds: 
                 for kept, took in zip(seconds[who], times, strict=True):
                     kept.append(took)
     item = DTYPES[dtype].itemsize * rows * columns
+    if compiled:
+        del seconds["derive"]  # it was timed beside the others
     result = []
     for who, pair in seconds.items():
         took = [statistics.median(t) for t in pair]
@@ -287,6 +324,7 @@ def _timed(run: Callable[[], Any]) -> float:
         run()
         return time.perf_counter() - start
     torch.empty(CACHE, dtype=torch.int8, device=DEVICE).zero_()
+    torch.cuda._sleep(AHEAD)  # noqa: SLF001  # as torch's own benchmarks do
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     begin.record()
     run()
@@ -358,18 +396,17 @@ def main() -> None:
     print(f"{device}, torch {torch.__version__}; a copy moves {copy / 1e9:.0f} GB/s")
     grid = SMALL if asked.small else [g for g in GRID if g[0] >= asked.rows_from]
     rounds = 1 if asked.small else asked.rounds
-    times: list[Time] = []
-    for rows, columns in grid:
-        for dtype in DTYPES:
-            for found in (r for r in RACES if r.op in asked.ops):
-                if time.monotonic() - start < asked.seconds * 0.7:
-                    new = race(found, rows, columns, dtype, copy, rounds)
-                    show(new)
-                    times += new
+    races = [r for r in RACES if r.op in asked.ops]
+    points = [Point(r, *g, d) for g in grid for d in DTYPES for r in races]
+    ends = [start + share * asked.seconds for share in SHARES]
+    times = [*run(points, False, copy, rounds, ends[0])]
     sizes = (5, 7, 3, 4) if asked.small else (33, 1000, 5, 12)
-    done = [*checks(sizes, start + asked.seconds)] if asked.checks else []
+    done = [*checks(sizes, ends[1])] if asked.checks else []
     for row in done:
-        print(f"{row.op:18} {row.dtype}  {row.error:.1e}  {'ok' if row.passed else 'WRONG'}")
+        way, verdict = "in tiles" if row.tiles else "", "ok" if row.passed else "WRONG"
+        print(f"{row.op:18} {row.dtype} {way:8}  {row.error:.1e}  {verdict}")
+    if CUDA:
+        times += run(points, True, copy, rounds, ends[2])
     asked.out.mkdir(parents=True, exist_ok=True)
     head = {"device": device, "torch": torch.__version__, "copy": copy}
     text = json.dumps(

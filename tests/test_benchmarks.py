@@ -49,6 +49,7 @@ def test_the_benchmark_of_kernels_runs_where_there_is_no_gpu(tmp_path: Path) -> 
     }  # fmt: skip
     assert {t["who"] for t in found["times"]} >= {"derive", "torch"}
     kernels = [n for n in catalogue() if has_kernels(derive.load(n))]
-    assert sorted(c["op"] for c in found["checks"]) == sorted(2 * kernels)
+    assert sorted(c["op"] for c in found["checks"] if not c["tiles"]) == sorted(2 * kernels)
+    assert {c["op"] for c in found["checks"] if c["tiles"]} >= {"layer_norm", "cross_entropy"}
     assert all(c["passed"] for c in found["checks"])
     assert (tmp_path / "gpu.svg").exists()

@@ -70,12 +70,19 @@ class Addresses:
     def coordinates(
         self, shown: Iterable[Component], expressions: Iterable[Expr], *, of_rows: bool
     ) -> tuple[str, ...]:
-        """Lines that take the number of the row, or of the columns, apart."""
-        roles = self.schedule.roles
+        """Lines that take the number of the row, or of the columns, apart.
+
+        A place in memory needs 64 bits; a place along an axis, that is only compared, does not.
+        """
+        roles, shown = self.schedule.roles, list(shown)
         group = roles.rows if of_rows else roles.columns
         wanted = self._apart(shown, expressions)
-        taken = ((a, self._taken(a, group, of_rows)) for a in group if a in wanted)
-        return tuple(f"{self._coordinate(a)} = {text}" for a, text in taken)
+        found = {a for c in shown if not self._is_simple(c) for a in self._axes(c)}
+        bits = {a: 64 if a in found else 32 for a in group if a in wanted}
+        return tuple(
+            f"{self._coordinate(a)} = ({self._taken(a, group, of_rows)}).to(tl.int{bits[a]})"
+            for a in bits
+        )
 
     def sizes(self, shown: Iterable[Component], expressions: Iterable[Expr]) -> set[Size]:
         """The sizes that offsets are made of, beside the length of a row."""
@@ -128,4 +135,4 @@ class Addresses:
         text = f"{number} // {divisor}" if below else number
         if at:
             text += f" % {self.schedule.size_of(axis).name}"
-        return text if of_rows else f"({text}).to(tl.int64)"
+        return text

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from derive.emit.kernel import EXTREMA, Kernel, KernelWriter, tensors_of
 from derive.emit.layout import AXIS
-from derive.emit.source import Line
+from derive.emit.source import Line, assign
 from derive.plan.rows import FULL, ROW, SCALAR, SHARED, RowSum, Work
 
 
@@ -37,7 +37,7 @@ class BlockWriter(KernelWriter):
 
     def _lines(self) -> Iterator[Line]:
         """What a row computes; a sum over rows is added to as early as can be: less is held."""
-        left = list(self.partials)
+        left, told = list(self.partials), set()
         unknown = {w.target.tensor for w in self.live}
         for work in (None, *self.live):
             if work is not None:
@@ -46,8 +46,10 @@ class BlockWriter(KernelWriter):
             ready = [p for p in left if not unknown & tensors_of([p.total.body])]
             left = [p for p in left if p not in ready]
             for part in ready:
-                code = f"{part.name} += {self._added(part)}"
-                yield Line(part.work.statement.note, code)
+                note = part.work.statement.note
+                code = assign(f"{part.name} +", self._added(part), 8).replace(" + = ", " += ", 1)
+                yield Line("" if note in told else note, code)
+                told.add(note)
 
     def _reduced(self, total: RowSum) -> str:
         """A sum, or the largest or smallest value, of what stands inside the row."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from sympy import Expr
 
 from derive.emit.scalar import Code
+from derive.emit.source import comma
 from derive.emit.torch_printer import Space, TorchPrinter
 from derive.notation.nodes import Component, Size
+from derive.plan.rows import Work
 
 
 class HostPrinter(TorchPrinter):
@@ -28,3 +30,15 @@ class HostPrinter(TorchPrinter):
         if spelled is None:
             return super().component(component, space)
         return self.aligned(spelled, component.indices, space)
+
+
+def with_axes(work: Work) -> Expr:
+    """The expression of an epilogue; a marker that keeps the column has the target's indices."""
+    kept = (s.marker for s in work.sums if s.over_rows and s.keeps_column)
+    axes = {m: Component(m.tensor, *work.target.indices) for m in kept}
+    return work.after_rows.xreplace(axes)
+
+
+def empty(shape: list[str], dtype: str, like: str) -> str:
+    sizes = f"({comma(shape)})" if shape else "()"
+    return f"torch.empty({sizes}, dtype={dtype}, device={like}.device)"

@@ -166,10 +166,19 @@ class KernelWriter:
             for s in sorted(self.numbers, key=lambda s: (s.name != self.at.length, s.rank))
         )
 
+    @property
+    def moved(self) -> tuple[Component, ...]:
+        """What the kernel loads and stores once each, and what an epilogue reads of that size."""
+        large = {c.tensor: c for c in (*self.given, *self.schedule.left)}
+        read = [t for w in self.schedule.epilogue for t in sorted(w.uses_after, key=str)]
+        results = (c for c, _ in self.results)
+        return (*self.used, *results, *(large[t] for t in read if t in large))
+
     @cached_property
-    def is_light(self) -> bool:
-        """Do few values for each number of a row live at once? Such rows may be twice as long."""
-        return self._most_live() <= _LIGHT
+    def share(self) -> int:
+        """Of the longest row: it is halved where many values for each number live at once."""
+        live = self._most_live()
+        return 1 if live <= _FEW_LIVE else 2 if live < 2 * _FEW_LIVE else 4 if live < 12 else 8
 
     def _most_live(self) -> int:
         """Values as long as a row that are there at once, sums over rows among them."""
@@ -280,7 +289,7 @@ class KernelWriter:
         return f"tl.where({self.layout.once(kind)}, {body}, 0.0)"
 
 
-_LIGHT = 4  # values for each number of a row
+_FEW_LIVE = 4  # values for each number of a row
 
 # How a row's extremum is taken, what changes none, and how two parts of it are joined.
 EXTREMA = {

@@ -6,7 +6,7 @@ from typing import Any
 
 from derive.derivation import Derivation
 from derive.emit.interface import Extras, Plumbing
-from derive.emit.second import SecondModule
+from derive.emit.second import Kernels, SecondModule
 from derive.emit.tangent import TangentModule, joined
 from derive.errors import DeriveError
 from derive.notation.effort import Exhausted, bounded
@@ -18,8 +18,15 @@ _MOST_WORK = 150_000  # nodes in the steps of a mode, its proofs of zero sums am
 class Modes:
     """The further modes of one program; one whose derivation would take too long is left out."""
 
-    def __init__(self, first: Plumbing, derivation: Derivation) -> None:
-        self.second, self.tangent = _second(first), _tangent(first, derivation)
+    def __init__(
+        self, first: Plumbing, derivation: Derivation, kernels: Kernels | None = None
+    ) -> None:
+        self.second, self.tangent = _second(first, kernels), _tangent(first, derivation)
+
+    @property
+    def backs(self) -> list[Any]:
+        """What has kernels of its own."""
+        return [self.second.back] if self.second is not None and self.second.back else []
 
     @property
     def extras(self) -> Extras:
@@ -39,10 +46,10 @@ class Modes:
         }
 
 
-def _second(first: Plumbing) -> SecondModule | None:
+def _second(first: Plumbing, kernels: Kernels | None) -> SecondModule | None:
     try:
         with bounded(_MOST_WORK):
-            return SecondModule(first)
+            return SecondModule(first, kernels)
     except (DeriveError, Exhausted):
         return None
 

@@ -7,9 +7,10 @@ fixed would lose what depends on them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 from derive.derivation import Derivation, differentiate
 from derive.emit.interface import Extras, Plumbing
@@ -33,6 +34,8 @@ class Second:
     doc: str
     prepare: tuple[str, ...]
     call: str
+    fused: tuple[str, ...]  # the call of kernels, if there are any
+    given: str  # the tensors
     returns: str
     arguments: str
     first: str  # the call of the backward pass itself
@@ -44,30 +47,46 @@ class Second:
     jvp: tuple[str, ...]
 
 
+Kernels = Callable[[Program, Derivation, Plumbing], Any]
+
+
 @lru_cache(maxsize=64)
-def _planned(op: Op) -> tuple[Op, Derivation, Program]:
+def _derived(op: Op) -> tuple[Op, Derivation]:
     """Both backends have the same double backward."""
     second = backward(op)
-    found = differentiate(second)
-    return second, found, plan(second, found, recomputed=True)
+    return second, differentiate(second)
+
+
+@lru_cache(maxsize=64)
+def _planned(op: Op, shared: bool) -> Program:
+    return plan(*_derived(op), recomputed=True, shared=shared)
 
 
 class SecondModule:
     """The double backward of one program."""
 
-    def __init__(self, first: Plumbing) -> None:
+    def __init__(self, first: Plumbing, kernels: Kernels | None = None) -> None:
         self.first, self.more = first, Extras()
-        op, found, program = _planned(first.op)
+        op, found = _derived(first.op)
         leading = roles(first.op).leading
         rows = leading.size if leading is not None else None
-        formulas = _unshown(without_rows(program, rows))
+        formulas = _unshown(without_rows(_planned(first.op, shared=True), rows))
         self.program = _told(formulas, rows)
         self.io, self.inner = (Plumbing(p, found, rows=rows) for p in (self.program, formulas))
         self.io.casts = self.inner.casts = first.casts
+        self.back = self._fused(found, rows, kernels) if kernels is not None else None
         self.module = TorchModule(formulas, found, self.inner, followed=True)
         self.tangent = TangentModule(self.io, found, rows, "backward_")
         pairs = zip(op.inputs[len(first.op.inputs) :], first.op.outputs, strict=True)
         self.given = {grad.tensor.name: gradient(y).tensor.name for grad, y in pairs}
+
+    def _fused(self, found: Derivation, rows: Size | None, kernels: Kernels) -> Any:
+        """Kernels that take the same arguments; they share products by themselves."""
+        program = without_rows(_planned(self.first.op, shared=False), rows)
+        io = Plumbing(program, found, rows=rows, kernels=True)
+        io.casts = self.first.casts
+        same = (io.saved_inputs, io.numbers) == (self.io.saved_inputs, self.io.numbers)
+        return kernels(program, found, io) if same else None
 
     @property
     def saved(self) -> list[str]:
@@ -96,6 +115,8 @@ class SecondModule:
             doc=f"The gradients of {first.op.name}_backward by {inputs}; None for one not needed.",
             prepare=tuple(self._prepared()),
             call=self.inner.backward_call("_double_backward"),
+            fused=tuple(self.back.launch.launch) if self.back else (),
+            given=", ".join(c.tensor.name for c in io.given if not isinstance(c.tensor, Labels)),
             returns=io.backward_returns(),
             arguments=", ".join([*self._arguments(), f"*{first.needs}"]),
             first=self._first_call(),

@@ -115,7 +115,8 @@ class Totals:
 
     # -- the second kernel ------------------------------------------------------------------------
 
-    def add_up(self, accumulator: str) -> AddUp | None:
+    def add_up(self, accumulator: str, prefix: str) -> AddUp | None:
+        """`prefix` of its name, where it is not the only one."""
         if not self.all:
             return None
         programs = self.io.name("programs")
@@ -129,10 +130,10 @@ class Totals:
         wanted = "" if "" in conditions else " or ".join(conditions)
         call = [*names, programs, *columns, *launch]
         return AddUp(
-            bracketed("def _add_up(", signature, "):", 0),
+            bracketed(f"def {prefix}_add_up(", signature, "):", 0),
             tuple(map(self._adding, self.all)),
             wanted,
-            bracketed(f"_add_up[({grid},)](", call, ")", 16 if wanted else 12),
+            bracketed(f"{prefix}_add_up[({grid},)](", call, ")", 16 if wanted else 12),
         )
 
     def _adding(self, total: Total) -> Adding:

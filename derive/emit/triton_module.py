@@ -9,19 +9,18 @@ are left to torch, with the torch backend's own code.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
-
-from sympy import Expr
 
 from derive.derivation import Derivation
 from derive.emit import tuned
 from derive.emit.addresses import Addresses
 from derive.emit.block import BlockWriter
 from derive.emit.environment import render
-from derive.emit.host_printer import HostPrinter
+from derive.emit.host_printer import HostPrinter, empty, with_axes
 from derive.emit.interface import Plumbing, place_of
 from derive.emit.kernel import KernelWriter, partials
+from derive.emit.launch import Back, Launch
 from derive.emit.modes import Modes
 from derive.emit.source import Line, assign, bracketed, comma, unpacked
 from derive.emit.tiles import TileWriter
@@ -66,29 +65,18 @@ def triton_module(op: Op, derivation: Derivation) -> str:
         return TorchModule(plan(op, derivation), derivation).render()
 
 
-@dataclass(frozen=True)
-class Launch:
-    """The host function around a pair of kernels."""
-
-    signature: str
-    doc: str
-    sizes: tuple[str, ...]
-    rows: str
-    prologue: tuple[Line, ...]  # what needs no row
-    allocations: tuple[str, ...]
-    choose: tuple[str, ...]
-    call: str
-    epilogue: tuple[Line, ...]
-    returns: str
-    launch: tuple[str, ...] = ()  # its call, where gradients may be left out
-
-
 class TritonModule:
-    """Fills the template for one program."""
+    """Fills the template for one program; `io` and `way` where it is a double backward."""
 
-    def __init__(self, program: Program, derivation: Derivation) -> None:
-        self.program, self.derivation = program, derivation
-        self.io = Plumbing(program, derivation, kernels=True)
+    def __init__(
+        self,
+        program: Program,
+        derivation: Derivation,
+        io: Plumbing | None = None,
+        way: str = "backward",
+    ) -> None:
+        self.program, self.derivation, self.way = program, derivation, way
+        self.io = io or Plumbing(program, derivation, kernels=True)
         self.name = self.io.name
         self.tuned = tuned.read()
         self.forward_work = Schedule(program, program.forward)
@@ -107,18 +95,15 @@ class TritonModule:
 
     def render(self) -> str:
         p, io = self.program, self.io
-        forward, backward = self._forward_kernels(BlockWriter), self._backward_kernels(BlockWriter)
+        forward, back = self._forward_kernels(BlockWriter), self.back()
         tiles = bool(p.roles.columns)  # rows of no columns are never long
         parts = {
             "forward_row": forward.kernel("_forward_row"),
             "forward_tiles": tiles and self._forward_kernels(TileWriter).kernel("_forward_tiles"),
-            "backward_row": backward.kernel("_backward_row"),
-            "backward_tiles": tiles
-            and self._backward_kernels(TileWriter).kernel("_backward_tiles"),
             "forward": self._forward(forward),
-            "backward": self._backward(backward),
+            "backward": back,
         }
-        more = Modes(io, self.derivation)
+        more = Modes(io, self.derivation, _double_backward)
         public = io.build(more.extras, **more.offered)
         return render(
             ROW_TEMPLATE,
@@ -128,18 +113,33 @@ class TritonModule:
             places=picks_places(parts | formulas),
             leads=leads_in({"io": public, **parts, **formulas}),
             names=io.helper_names,
-            helpers=helpers_in(repr(parts)),
-            column=self.at.length if tiles else "",
-            jit=f'@triton.jit(do_not_specialize=["{self.name("rows")}"])',
-            grouped=tiles and backward.adds_in_memory,
-            shorter=tiles and not (forward.is_light and backward.is_light),
+            helpers=helpers_in(repr(parts) + repr(more.backs)),
+            column=back.column,
+            backs=(backs := [back, *more.backs]),
+            shorter=tiles and max(forward.share, *(b.share for b in backs), 1) > 1,
             tuned=self.tuned if tiles else [],
-            add_up=self.totals.add_up(self._accumulator),
             like=p.op.differentiable[0].tensor.name,
-            cotangent=self.given[0].tensor.name,
             forward_tensors=", ".join(_real(p.op.inputs)),
-            backward_tensors=", ".join(_real(self.given)),
             **parts,
+        )
+
+    def back(self) -> Back:
+        """The kernels of this way back, and what is around them."""
+        rows, way = self._backward_kernels(BlockWriter), self.way
+        columns = bool(self.program.roles.columns)
+        tiles = self._backward_kernels(TileWriter).kernel(f"_{way}_tiles") if columns else None
+        return Back(
+            way,
+            rows.kernel(f"_{way}_row"),
+            tiles,
+            self.totals.add_up(self._accumulator, "" if way == "backward" else f"_{way}"),
+            self._backward(rows),
+            self.io.helper_names,
+            self.at.length if columns else "",
+            self.given[0].tensor.name,
+            ", ".join(_real(self.given)),
+            rows.share,
+            columns and rows.adds_in_memory,
         )
 
     def moved(self) -> tuple[tuple[Component, ...], tuple[Component, ...]]:
@@ -147,10 +147,7 @@ class TritonModule:
 
         Beside it each program of a backward pass writes its part of what the rows share.
         """
-        forward, backward = self._forward_kernels(BlockWriter), self._backward_kernels(BlockWriter)
-        ways = ((forward, self.forward_work), (backward, self.backward_work))
-        first, second = (_touched(writer, schedule) for writer, schedule in ways)
-        return first, second
+        return self._forward_kernels(BlockWriter).moved, self._backward_kernels(BlockWriter).moved
 
     # -- kernels --------------------------------------------------------------------------------
 
@@ -217,7 +214,7 @@ class TritonModule:
         like = self.program.op.differentiable[0].tensor.name
         for component, name in self._row_outputs():
             dtype = f"{like}.dtype" if name in self.io.outputs else self.io.work
-            yield assign(name, _empty([i.size.name for i in component.indices], dtype, like), 4)
+            yield assign(name, empty([i.size.name for i in component.indices], dtype, like), 4)
 
     def _returned(self) -> list[str]:
         """Outputs and what is kept; what the host computed is cast, and kept as a copy."""
@@ -238,14 +235,14 @@ class TritonModule:
         parameters += [f"{s.name}: Number" for s in p.saved_scalars]
         parameters.append(f"{io.needs}: Sequence[bool]")
         return Launch(
-            bracketed("def _backward(", parameters, ") -> list[Tensor]:", 0),
+            bracketed(f"def _{self.way}(", parameters, ") -> list[Tensor]:", 0),
             f"{documented(self.given)} -> {documented(gradients_as_declared(p))}",
             self._sizes(self.given),
             " * ".join(s.name for s in self.backward_work.rows) or "1",
-            tuple(self._host_line(w, io.saved_inputs) for w in self.backward_work.prologue),
+            tuple(self._prologue(kernels)),
             tuple(self._allocations()),
-            (*self._choose("backward", kernels), *self._parts()),
-            self._call("backward", kernels.arguments()),
+            (*self._choose(self.way, kernels), *self._parts()),
+            self._call(self.way, kernels.arguments()),
             tuple(self._epilogue()),
             self._computed(),
             self._launch(),
@@ -263,7 +260,7 @@ class TritonModule:
         found = self.name("found")
         grads = [c.tensor for c in self.program.gradients]
         places = comma([self.io.condition(t) or "True" for t in grads])
-        call = self.io.backward_call("_launch_backward").partition(" = ")[2]
+        call = self.io.backward_call(f"_launch_{self.way}").partition(" = ")[2]
         placed = f"_placed({found}, ({places}))"
         return f"{found} = {call}", f"{unpacked([t.name for t in grads])} = {placed}"
 
@@ -277,10 +274,10 @@ class TritonModule:
             if gradient in self._row_results():
                 name = declared.tensor.name
                 dtype = f"{name if name in saved else like}.dtype"
-                code = _empty([i.size.name for i in gradient.indices], dtype, like)
+                code = empty([i.size.name for i in gradient.indices], dtype, like)
                 yield assign(gradient.tensor.name, self._if_needed(gradient.tensor, code), 4)
         for component in self.backward_work.left:
-            code = _empty([i.size.name for i in component.indices], self.io.work, like)
+            code = empty([i.size.name for i in component.indices], self.io.work, like)
             yield assign(component.tensor.name, self._if_needed(component.tensor, code), 4)
         yield from self.totals.sums()
 
@@ -296,13 +293,23 @@ class TritonModule:
         condition = self.io.condition(self.backward_work.left_for.get(tensor, tensor))
         return f"{code} if {condition} else None" if condition else code
 
+    def _prologue(self, kernels: KernelWriter) -> Iterable[Line]:
+        """What needs no row; what kernels read is there, whichever gradients are needed."""
+        read = {c.tensor for c in kernels.used}
+        for work in self.backward_work.prologue:
+            line = self._host_line(work, self.io.saved_inputs)
+            yield line if work.target.tensor in read else self._line_if_needed(work, line)
+
     def _epilogue(self) -> Iterable[Line]:
         """What follows from sums over all rows."""
         io = self.io
         for work in (w for w in self.backward_work.epilogue if w not in self.totals.alone):
             line = self._host_line(work, [*io.saved_inputs, *io.cotangents])
-            condition = io.condition(work.target.tensor)
-            yield replace(line, code=f"{line.code} if {condition} else None") if condition else line
+            yield self._line_if_needed(work, line)
+
+    def _line_if_needed(self, work: Work, line: Line) -> Line:
+        condition = self.io.condition(work.target.tensor)
+        return replace(line, code=f"{line.code} if {condition} else None") if condition else line
 
     def _host_line(self, work: Work, cast: list[str], like: str = "") -> Line:
         """A statement in torch; the tensors `cast` are not yet in the accumulator's dtype."""
@@ -312,7 +319,7 @@ class TritonModule:
         counted = {p.index.size for p in work.statement.expr.atoms(Position)}
         places = {s: f"torch.arange({s.name}, device={like}.device)" for s in counted}
         printer = HostPrinter(like, casts | self.totals.names, places, self.io.work)
-        code = printer.shaped(work.target, _with_axes(work))
+        code = printer.shaped(work.target, with_axes(work))
         if work.target.tensor in self.program.copied:
             code += ".clone()"
         return Line(work.statement.note, assign(work.target.tensor.name, code, 4))
@@ -339,7 +346,7 @@ class TritonModule:
         """The line that tells the kernel for the length of a row; where rows have none, nothing."""
         chosen = ", ".join(map(self.name, ("kernel", "many", "block", "warps")))
         if self.program.roles.columns:
-            longest = "_LONGEST_ROW" if writer.is_light else "_LONGEST_ROW // 2"
+            longest = "_LONGEST_ROW" + (f" // {writer.share}" if writer.share > 1 else "")
             group = "_GROUP" if writer.adds_in_memory else "1"
             items = [self.at.length, longest, f"_{which}_row", f"_{which}_tiles", group]
             items += [writer.used[0].tensor.name] if self.tuned else []
@@ -375,13 +382,12 @@ class TritonModule:
         return bracketed(f"{kernel}[({programs},)](", [*arguments, *launch], ")", 12)
 
 
-def _touched(writer: KernelWriter, schedule: Schedule) -> tuple[Component, ...]:
-    """What a kernel loads and stores once each, and what an epilogue reads of that size."""
-    large = {c.tensor: c for c in (*writer.given, *schedule.left)}
-    read = [
-        large[t] for w in schedule.epilogue for t in sorted(w.uses_after, key=str) if t in large
-    ]
-    return (*writer.used, *(c for c, _ in writer.results), *read)
+def _double_backward(program: Program, derivation: Derivation, io: Plumbing) -> Back | None:
+    """That of an op whose backward pass is about one row at a time, too."""
+    if not has_kernels(program.op):
+        return None
+    with keeping_shape():
+        return TritonModule(program, derivation, io, "fused_double_backward").back()
 
 
 def _real(components: Iterable[Component]) -> list[str]:
@@ -391,15 +397,3 @@ def _real(components: Iterable[Component]) -> list[str]:
 
 def _targets(work: Iterable[Work]) -> tuple[Component, ...]:
     return tuple(w.target for w in work)
-
-
-def _with_axes(work: Work) -> Expr:
-    """The expression of an epilogue; a marker that keeps the column has the target's indices."""
-    kept = (s.marker for s in work.sums if s.over_rows and s.keeps_column)
-    axes = {m: Component(m.tensor, *work.target.indices) for m in kept}
-    return work.after_rows.xreplace(axes)
-
-
-def _empty(shape: list[str], dtype: str, like: str) -> str:
-    sizes = f"({comma(shape)})" if shape else "()"
-    return f"torch.empty({sizes}, dtype={dtype}, device={like}.device)"
