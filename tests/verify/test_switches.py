@@ -16,7 +16,7 @@ from derive.verify.grid import is_sum, on_grid
 from derive.verify.mutation.alike import are_alike, is_even
 from derive.verify.mutation.load import loaded
 from derive.verify.nan import not_a_number
-from derive.verify.run import sample_for
+from derive.verify.run import sample_for, verify
 from derive.verify.sample import SMALL, draw
 from derive.verify.small import other_sizes
 from derive.verify.switches import near_switches, switches, where_it_switches
@@ -96,3 +96,13 @@ def test_what_changes_no_output_is_proved() -> None:
     square = op_of("op s(x[h]) -> z\nu[h] = x[h] + 1\nz = 1[h]*u[h]^2\n")
     assert is_even(square, "u", backward=False)
     assert not is_even(square, "u", backward=True)
+
+
+def test_a_condition_may_ask_which_of_two_was_the_larger() -> None:
+    """The larger is one of the two to the last bit, in complex numbers too."""
+    [op] = parse(
+        "op f(x[n], y[n], a[n]) -> z[n]\nu[n] = max(x[n], min(y[n], a[n]))\n"
+        "z[n] = where(u[n] > x[n], u[n]*y[n], a[n]^2 + x[n])\n"
+    )
+    [row] = [r for r in verify(op, "torch") if r.check == "fp64 by complex step"]
+    assert row.passed, row
