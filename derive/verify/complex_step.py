@@ -41,11 +41,9 @@ def _abs(z: Tensor) -> Tensor:
     return z * torch.sign(z.real)
 
 
-def _larger(a: Tensor, b: Tensor) -> Tensor:
-    """One of both, and no digit lost of a small one beside a large; at a tie their mean."""
-    a, b = torch.broadcast_tensors(a, b)
-    equal = torch.where(a.real == b.real, (a + b) / 2, b)
-    return torch.where(a.real > b.real, a, equal)
+def _chosen(a: Tensor, b: Tensor, ahead: Tensor) -> Tensor:
+    """The one ahead, to the last bit: a condition may ask which it was. At a tie, half of each."""
+    return torch.where(ahead > 0, a, torch.where(ahead < 0, b, (a + b) / 2))
 
 
 def _attaining(z: Tensor, extreme: Tensor) -> Tensor:
@@ -63,8 +61,8 @@ NUMBERS = Numbers(
         "abs": _abs,
         "sign": lambda z: torch.sign(z.real).to(z.dtype),
         "relu": lambda z: torch.where(z.real > 0, z, 0),
-        "min": lambda a, b: -_larger(-a, -b),
-        "max": _larger,
+        "min": lambda a, b: _chosen(a, b, b.real - a.real),
+        "max": lambda a, b: _chosen(a, b, a.real - b.real),
         "amax": lambda z: _attaining(z, torch.amax(z.real, -1, keepdim=True)),
         "amin": lambda z: _attaining(z, torch.amin(z.real, -1, keepdim=True)),
     },

@@ -17,7 +17,7 @@ from derive.verify.mutation.alike import are_alike, is_even
 from derive.verify.mutation.load import loaded
 from derive.verify.mutation.polynomial import are_same_polynomial, is_polynomial
 from derive.verify.nan import not_a_number
-from derive.verify.run import sample_for
+from derive.verify.run import sample_for, verify
 from derive.verify.sample import SMALL, draw
 from derive.verify.small import other_sizes
 from derive.verify.switches import near_switches, switches, where_it_switches
@@ -113,3 +113,13 @@ def test_a_polynomial_is_known_by_whole_numbers() -> None:
         assert are_same_polynomial(op, right, same)
         with broken(op, " = x @ a.T", " = 1.0000001 * x @ a.T") as wrong:
             assert not are_same_polynomial(op, right, wrong)
+
+
+def test_a_condition_may_ask_which_of_two_was_the_larger() -> None:
+    """The larger is one of the two to the last bit, in complex numbers too."""
+    [op] = parse(
+        "op f(x[n], y[n], a[n]) -> z[n]\nu[n] = max(x[n], min(y[n], a[n]))\n"
+        "z[n] = where(u[n] > x[n], u[n]*y[n], a[n]^2 + x[n])\n"
+    )
+    [row] = [r for r in verify(op, "torch") if r.check == "fp64 by complex step"]
+    assert row.passed, row
