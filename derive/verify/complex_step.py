@@ -43,7 +43,6 @@ def _abs(z: Tensor) -> Tensor:
 
 def _larger(a: Tensor, b: Tensor) -> Tensor:
     """One of both, and no digit lost of a small one beside a large; at a tie their mean."""
-    a, b = torch.broadcast_tensors(a, b)
     equal = torch.where(a.real == b.real, (a + b) / 2, b)
     return torch.where(a.real > b.real, a, equal)
 
