@@ -37,7 +37,7 @@ def _placed(expr: Expr) -> Expr:
         return expr.func(*map(_placed, expr.args))
     body, dummies = expr.open()
     factors, left = list(Mul.make_args(body)), list(dummies)
-    for place in [f for f in factors if _is_place(f)]:
+    while place := next(filter(_is_place, factors), None):
         factors.remove(place)
         counted = sorted((p.index for p in place.atoms(Position)), key=lambda i: i.rank)
         sizes = [i.size for i in counted]

@@ -169,7 +169,7 @@ def test_operations(free: str, text: str, count: str) -> None:
     ("head", "right", "count"),
     [
         ("op f(w[v,h], t[b]: int[v]) -> y[b,h]", "w[t[b],h]", "0"),
-        ("op f(x[b,h], t[b]: int[v], g[v]) -> y[v,h]", "g[v]*delta[v,t[b]]*x[b,h]", "2*V*H + B*H"),
+        ("op f(x[b,h], t[b]: int[v], g[v]) -> y[v,h]", "g[v]*delta[v,t[b]]*x[b,h]", "B*H + H*V"),
         ("op f(x[b,h], w[k]) -> y[b,h]", "x[b,h-k]*w[k]", "2*B*H*K"),
         ("op f(x[b,h]) -> y[b,h]", "x[b,H-1-h]", "0"),
     ],
