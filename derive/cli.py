@@ -134,10 +134,11 @@ def latex(op: str, part: str, standalone: bool, form: str, file: IO[str]) -> Non
 @cli.command()
 @_ops
 @click.option("--all", "everything", is_flag=True, help="The whole catalogue.")
+@click.option("--verify", "verified", is_flag=True, help="With what `derive verify` finds.")
 @click.option(
     "-o", "folder", metavar="DIR", default="pages", show_default=True, help="Where they go.",
 )  # fmt: skip
-def page(ops: Sequence[str], everything: bool, folder: str) -> None:
+def page(ops: Sequence[str], folder: str, **wanted: bool) -> None:
     """Write a web page of each derivation.
 
     A page is one file, readable anywhere, that needs nothing else.
@@ -150,7 +151,7 @@ def page(ops: Sequence[str], everything: bool, folder: str) -> None:
     """
     from derive.commands import write_pages
 
-    changed = write_pages(ops, folder, everything=everything, progress=progress("printing"))
+    changed = write_pages(ops, folder, **wanted, progress=progress("printing"))
     for path in changed:
         say(f"wrote {path.as_posix()}")
     if not changed:

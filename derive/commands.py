@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from derive.emit.backends import Backend
     from derive.emit.check import Finding
     from derive.emit.write import Written
+    from derive.page.checks import Outcome
     from derive.verify.mutation.finding import Finding as Mutation
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]  # what passes items on, and may show it
@@ -70,7 +71,7 @@ def proofs(target: str, equation: str | None, text: str | None, path: str = "") 
     from derive.derivation import differentiate
     from derive.listing import read_listing
     from derive.notation.statement import read_equation
-    from derive.prove import prove_statement
+    from derive.prove import answer
 
     op = load(target)
     given = [read_equation(op, equation)] if equation else []
@@ -78,7 +79,7 @@ def proofs(target: str, equation: str | None, text: str | None, path: str = "") 
     if not statements:
         raise DeriveError("an equation to prove is wanted: 'lhs = rhs', or --from FILE")
     derivation = differentiate(op)
-    return [prove_statement(derivation, statement) for statement in statements]
+    return [answer(derivation, statement) for statement in statements]
 
 
 def _paper(target: str, text: str, path: str) -> list[Equality]:
@@ -134,7 +135,12 @@ def steps(target: str, wrt: str | None) -> Iterator[tuple[Derivation, str, list[
 
 
 def write_pages(
-    names: Sequence[str], folder: str, *, everything: bool = False, progress: Progress = iter
+    names: Sequence[str],
+    folder: str,
+    *,
+    everything: bool = False,
+    verified: bool = False,
+    progress: Progress = iter,
 ) -> list[Path]:
     """The pages of the ops named, of the project's, or of the whole catalogue; those changed."""
     from derive.page.write import pages, write
@@ -142,11 +148,26 @@ def write_pages(
     if everything and names:
         raise DeriveError("name ops, or say --all")
     found = targets(catalogue() if everything else names)
-    texts = pages([target.op for target in found], progress)
+    texts = pages([target.op for target in found], progress, _outcomes if verified else None)
     try:
         return write(texts, Path(folder))
     except OSError as error:
         raise DeriveError(f"cannot write into {folder}: {errors.reason(error)}") from error
+
+
+def _outcomes(op: Op) -> list[Outcome]:
+    """What `derive verify` finds, for a page."""
+    from derive.emit.module import ready_triton
+    from derive.page.checks import Outcome
+    from derive.verify.run import verify
+
+    ready_triton()
+    chosen = [backend.name for backend in _runnable(())]
+    return [
+        Outcome(name, row.check, row.passed, row.worst, row.tolerance)
+        for name in chosen
+        for row in verify(op, name)
+    ]
 
 
 def verdicts(

@@ -18,7 +18,7 @@ from derive.emit.files import command_of, source
 from derive.notation.latex import loss_beside, loss_letter, name_latex
 from derive.notation.op import Op
 from derive.page import view
-from derive.page.checks import checks
+from derive.page.checks import Outcome, backends, checks
 from derive.page.code import Module, backlinks, modules
 from derive.page.graph import drawing
 from derive.page.mathml import math
@@ -38,14 +38,14 @@ class Download:
     url: str
 
 
-def page(op: Op) -> str:
-    """The whole page."""
+def page(op: Op, found: Sequence[Outcome] = ()) -> str:
+    """The whole page; `found`: what the checks of the code said."""
     derivation = differentiate(op)
     with loss_beside(op):
-        return _render(op, derivation)
+        return _render(op, derivation, found)
 
 
-def _render(op: Op, derivation: Derivation) -> str:
+def _render(op: Op, derivation: Derivation, outcomes: Sequence[Outcome]) -> str:
     program = plan(op, derivation)
     code = tuple(modules(program, derivation))
     headline, rest = title(op)
@@ -74,7 +74,8 @@ def _render(op: Op, derivation: Derivation) -> str:
         compared=view.compared(found[0]) if found else (),
         modules=code,
         links=backlinks(code),
-        checks=checks(derivation),
+        verified=backends(outcomes),
+        checks=checks(derivation, outcomes),
         rules=rules(program, derivation),
         downloads=list(_downloads(op, code)),
     )

@@ -1,9 +1,9 @@
-"""What `derive verify` holds against the generated code of an op; the page runs none of it."""
+"""What `derive verify` holds against the generated code of an op, and what it found, if asked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from derive.derivation import Derivation
 
@@ -14,6 +14,22 @@ class Check:
 
     name: str
     against: str
+    cells: tuple[str, ...] = ()  # what was found, for each backend that was verified
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one check found of the code for one backend."""
+
+    backend: str
+    check: str
+    passed: bool
+    worst: float
+    allowed: float
+
+    def __str__(self) -> str:
+        verdict = "ok" if self.passed else "FAILED"
+        return f"{verdict}: {self.worst:.1e} of {self.allowed:.1e}"
 
 
 RELATIONS = "its own relations"
@@ -31,10 +47,14 @@ CHECKS = (
     Check("memory of its own", "no result shares memory with what must not change"),
     Check("passes by themselves", "forward and backward called as functions"),
     Check("one gradient at a time", "only some of the gradients are wanted"),
-    Check("one at a time, in tiles", "both"),
+    Check("one at a time, in tiles", "long rows, some of the gradients"),
     Check("leading axes", "any number of axes for one"),
     Check("no rows", "an empty batch"),
+<<<<<<< HEAD
     Check("other sizes", "axes of one place; sizes with a default, one more"),
+=======
+    Check("other sizes", "axes of one place, of two, of many"),
+>>>>>>> 9b0f6c0dfa5980dd9dc4266d76644c8cf48a7400
     Check("not a number", "what is not a number stays so, where it should"),
     Check(
         "functions by themselves",
@@ -45,9 +65,19 @@ CHECKS = (
 )
 
 
-def checks(derivation: Derivation) -> list[Check]:
-    """Those of every op, and the relations that this one's symmetries imply."""
-    return list(_with_relations(sum(bool(i.reason) for i in derivation.identities)))
+def checks(derivation: Derivation, found: Sequence[Outcome] = ()) -> list[Check]:
+    """Those of every op, the relations that this one's symmetries imply, and what was found."""
+    told = {(o.backend, o.check): str(o) for o in found}
+    names = backends(found)
+    return [
+        replace(check, cells=tuple(told.get((name, check.name), "") for name in names))
+        for check in _with_relations(sum(bool(i.reason) for i in derivation.identities))
+    ]
+
+
+def backends(found: Sequence[Outcome]) -> list[str]:
+    """Those that were verified."""
+    return list(dict.fromkeys(o.backend for o in found))
 
 
 def _with_relations(count: int) -> Iterator[Check]:

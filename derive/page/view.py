@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from markupsafe import Markup
 
@@ -16,7 +17,6 @@ from derive.forms import FORMS, Form, form, polynomial_text
 from derive.notation.latex import component_latex, name_latex, to_latex
 from derive.notation.nodes import free_indices
 from derive.notation.op import Equation
-from derive.notation.text import component_text
 from derive.notation.unicode import name_unicode
 from derive.page.example import Example, Line, example
 from derive.page.mathml import count_latex, math, prose
@@ -50,6 +50,7 @@ class Gradient:
     """How the gradient of one tensor comes about."""
 
     id: str
+    number: int  # those of the op's equations come first
     letters: tuple[str, str]  # the name, and what stands below it
     name: Markup
     result: Markup
@@ -101,6 +102,7 @@ _EXPLAINED = {
     "chain": "as it is computed, one equation for each gradient on the way",
 }
 NOTHING = Markup()
+Definitions: TypeAlias = Mapping[str, tuple[str, str]]  # by the law's name
 
 
 def slug(text: str) -> str:
@@ -123,15 +125,17 @@ def whole(derivation: Derivation, one: Equation) -> Markup:
 def gradients(derivation: Derivation) -> Iterator[Gradient]:
     """In the order of the derivation."""
     definitions = definitions_of(derivation)
-    for chapter in chapters(derivation, marked=True):
+    told = chapters(derivation, marked=True)
+    for number, chapter in enumerate(told, len(derivation.op.equations) + 1):
         id_ = f"gradient-{chapter.name}"
         displays = enumerate(chapter.displays, 1)
         passages = tuple(_passage(f"{id_}-{k}", d, definitions) for k, d in displays)
         name = math(name_latex(chapter.name), block=False)
-        yield Gradient(id_, name_unicode(chapter.name), name, passages[-1].result, passages)
+        letters, result = name_unicode(chapter.name), passages[-1].result
+        yield Gradient(id_, number, letters, name, result, passages)
 
 
-def _passage(id_: str, shown: Display, definitions: Mapping[str, str]) -> Passage:
+def _passage(id_: str, shown: Display, definitions: Definitions) -> Passage:
     rows = tuple(_row(row, definitions) for row in shown.rows)
     first, last = shown.rows[0], shown.rows[-1]
     result = math(f"{first.left} = {_unmarked(last.right)}")
@@ -140,16 +144,16 @@ def _passage(id_: str, shown: Display, definitions: Mapping[str, str]) -> Passag
     return Passage(id_, slug(shown.kind), prose(shown.sentence.rstrip(":")), result, rows, steps)
 
 
-def _row(row: Row, definitions: Mapping[str, str]) -> Shown:
+def _row(row: Row, definitions: Definitions) -> Shown:
     left = math(row.left) if row.left else NOTHING
-    anchor = definitions.get(row.law, f"law-{slug(row.law)}")
-    return Shown(left, math(f"= {row.right}"), prose(row.law), anchor)
+    anchor, number = definitions.get(row.law, (f"law-{slug(row.law)}", ""))
+    return Shown(left, math(f"= {row.right}"), prose(row.law + number), anchor)
 
 
-def definitions_of(derivation: Derivation) -> dict[str, str]:
-    """Where the equations stand that steps refer to."""
-    names = [e.name for e in derivation.op.equations]
-    return {law_latex(f"definition of {n}"): f"eq-{n}" for n in names}
+def definitions_of(derivation: Derivation) -> Definitions:
+    """Where the equations stand that steps refer to, and their numbers."""
+    names = enumerate((e.name for e in derivation.op.equations), 1)
+    return {law_latex(f"definition of {n}"): (f"eq-{n}", f" ({k})") for k, n in names}
 
 
 def _unmarked(latex: str) -> str:
@@ -232,7 +236,7 @@ def anchor_of(derivation: Derivation, name: str) -> str:
     return next((f"gradient-{n}" for n in known), "")
 
 
-def tensors(derivation: Derivation) -> Iterator[tuple[str, str, Markup]]:
-    """Id, text and equation of what the op computes."""
-    for one in derivation.op.equations:
-        yield f"eq-{one.name}", component_text(one.target), whole(derivation, one)
+def tensors(derivation: Derivation) -> Iterator[tuple[str, int, Markup]]:
+    """Id, number and equation of what the op computes."""
+    for number, one in enumerate(derivation.op.equations, 1):
+        yield f"eq-{one.name}", number, whole(derivation, one)

@@ -18,6 +18,7 @@ from derive.emit.staged import alone, stage
 from derive.errors import DeriveError
 from derive.notation.op import Op
 from derive.page.build import FONT, page
+from derive.page.checks import Outcome
 from derive.plan.roles import kernel_class
 
 INDEX = "index"
@@ -37,11 +38,17 @@ class Entry:
 
 
 def pages(
-    ops: Sequence[Op], progress: Callable[[Sequence[Op]], Iterable[Op]] = iter
+    ops: Sequence[Op],
+    progress: Callable[[Sequence[Op]], Iterable[Op]] = iter,
+    verified: Callable[[Op], Sequence[Outcome]] | None = None,
 ) -> dict[str, str]:
-    """The text of every file by its name, the index among them if there are several ops."""
+    """The text of every file by its name, the index among them if there are several ops.
+
+    `verified` tells what the checks of an op's code found; without it pages tell what they are.
+    """
     texts: dict[str, str] = {}
-    for op, text in zip(progress(ops), _made(ops), strict=True):
+    made = (page(op, verified(op)) for op in ops) if verified else _made(ops)
+    for op, text in zip(progress(ops), made, strict=True):
         if f"{op.name}.html" in texts:
             raise DeriveError(f'two ops are named "{op.name}"; a name makes one page')
         texts[f"{op.name}.html"] = text

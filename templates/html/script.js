@@ -21,7 +21,20 @@
   addEventListener("hashchange", unfold);
   addEventListener("resize", reach);
   document.addEventListener("toggle", reach, true);
-  addEventListener("beforeprint", () => all("details:not(.code)").forEach((d) => { d.open = true; }));
+  const paper = 680;  // the width of a sheet between its margins
+  addEventListener("beforeprint", () => {
+    all("details:not(.code)").forEach((d) => { d.open = true; });
+    all(".scroll > *").forEach((inner) => {
+      if (inner.scrollWidth > paper) inner.style.zoom = paper / inner.scrollWidth;
+    });
+  });
+  addEventListener("afterprint", () => all(".scroll > *").forEach((inner) => { inner.style.zoom = ""; }));
+  const ends = (name) => all(".graph .line").filter((line) => line.dataset.ends.split(" ").includes(name));
+  all(".graph .node").forEach((node) => {
+    const mark = (on) => () => ends(node.dataset.name).forEach((line) => line.classList.toggle("near", on));
+    for (const [event, on] of [["pointerenter", true], ["focus", true], ["pointerleave", false], ["blur", false]])
+      node.addEventListener(event, mark(on));
+  });
   unfold();
   reach();
 })();

@@ -25,7 +25,7 @@ from derive.emit.narrative import narrative
 from derive.errors import DeriveError
 from derive.notation.op import Op
 from derive.page.build import FONT, page
-from derive.page.checks import CHECKS, RELATIONS, checks
+from derive.page.checks import CHECKS, RELATIONS, Outcome, checks
 from derive.page.code import modules
 from derive.page.write import INDEX, index, pages, printed, write
 from derive.plan.program import plan
@@ -249,3 +249,19 @@ def test_the_checks_that_are_listed_are_those_of_the_command() -> None:
         derivation = differentiate(load(name))
         shown = {check.name for check in checks(derivation)}
         assert (RELATIONS in shown) == any(i.reason for i in derivation.identities)
+
+
+def test_what_verification_found_stands_beside_its_check() -> None:
+    found = [Outcome("torch", CHECKS[0].name, True, 3e-16, 1e-10)]
+    text = page(load("relu"), found)
+    check(text)
+    assert "ok: 3.0e-16 of 1.0e-10" in text
+    assert "of 1.0e-10" not in text_of("relu")
+
+
+def test_equations_are_numbered_and_steps_name_the_number() -> None:
+    root = parsed(text_of("layer_norm"))
+    numbers = [e.text for e in root.iter() if e.get("class") == "number"]
+    assert numbers == [f"({k})" for k in range(1, 13)]
+    laws = {" ".join("".join(e.itertext()).split()) for e in elements(root, f"{HTML}td")}
+    assert "definition of μ (2)" in {law.replace("𝜇", "μ") for law in laws}
