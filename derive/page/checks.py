@@ -50,11 +50,7 @@ CHECKS = (
     Check("one at a time, in tiles", "long rows, some of the gradients"),
     Check("leading axes", "any number of axes for one"),
     Check("no rows", "an empty batch"),
-<<<<<<< HEAD
     Check("other sizes", "axes of one place; sizes with a default, one more"),
-=======
-    Check("other sizes", "axes of one place, of two, of many"),
->>>>>>> 9b0f6c0dfa5980dd9dc4266d76644c8cf48a7400
     Check("not a number", "what is not a number stays so, where it should"),
     Check(
         "functions by themselves",
