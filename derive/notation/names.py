@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from derive.notation.functions import WORDS
 
 MOST_LETTERS = 40
+_MOST_COMPARED = 50  # names that one is held against, letter by letter
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 REDUCTIONS = ("sum", "mean", "max", "min")
 FUNCTION_WORDS = frozenset({*WORDS, *REDUCTIONS})
@@ -87,9 +88,17 @@ def _offer(name: str) -> str:
     return f"call it `{name}_`, `{name}1` or the like" if name != "lambda" else "call it `lam`"
 
 
+def _unlike(name: str, known: str) -> int:
+    """How many letters of the longer one follow what they share where they begin."""
+    differ = (k for k, pair in enumerate(zip(name, known, strict=False)) if pair[0] != pair[1])
+    return max(len(name), len(known)) - next(differ, min(len(name), len(known)))
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The remedy that names the known word most like this one."""
     names = sorted(known)
+    if len(names) > _MOST_COMPARED:  # each comparison takes long, and a file has many names
+        names = sorted(names, key=lambda k: _unlike(name, k))[:_MOST_COMPARED]
     close = difflib.get_close_matches(name, names, 1, 0.6) or [
         k for k in names if k.lower() == name.lower()
     ]

@@ -43,16 +43,19 @@ class _Walk:
     text: str
     kinds: Kinds
     starts: Sequence[int] = field(init=False)
+    tree: ast.Module = field(init=False)
+    function: ast.FunctionDef = field(init=False)  # where it is
 
     def __post_init__(self) -> None:
+        self.tree = ast.parse(self.text)
         lines = self.text.splitlines(keepends=True)
         self.starts = [sum(map(len, lines[:k])) for k in range(len(lines) + 1)]
 
     def module(self) -> Iterator[Edit]:
-        for node in exempt.first_order(ast.parse(self.text)):
+        for node in exempt.first_order(self.tree):
             if isinstance(node, ast.FunctionDef) and not exempt.is_exempt(node):
                 bound = {a.arg for a in (*node.args.args, *node.args.kwonlyargs)}
-                unread = exempt.unread(node)
+                unread, self.function = exempt.unread(node), node
                 for statement in node.body:
                     if _target(statement) in unread:
                         continue
@@ -88,11 +91,25 @@ class _Walk:
         if isinstance(node, ast.Assign):
             several = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
             whole = next((v for v in several if self.holds(v, edit)), None)
+        if isinstance(node, ast.If) and self.holds(node.test, edit) and self.is_told(node.test):
+            whole = node.test
         if not isinstance(whole, ast.expr):
             return edit
         start, end = self.span(whole)
         text = met(*self.sides(start, end, edit))
         return edit.probed(start, end, text, EVERYWHERE)
+
+    def is_told(self, test: ast.expr) -> bool:
+        """Besides sizes, is all in it an argument that is a number in each call of the function?"""
+        nodes = list(ast.walk(test))
+        shaped = {n.value for n in nodes if isinstance(n, ast.Attribute) and n.attr == "shape"}
+        names = {n.id for n in nodes if isinstance(n, ast.Name) and n not in shaped}
+        places = [a.arg for a in self.function.args.args]
+        every = (n for n in ast.walk(self.tree) if isinstance(n, ast.Call))
+        calls = [c for c in every if exempt.called(c) == self.function.name]
+        given = [dict(zip(places, c.args, strict=False)) for c in calls]
+        numbers = (isinstance(g.get(n), ast.Constant) for g in given for n in names)
+        return bool(calls) and all(numbers)
 
     def is_real(self, choice: ast.AST) -> bool:
         """Do tensors take part in it? Of indices and sizes, checks meet all there is."""
