@@ -102,7 +102,8 @@ def planned(kernel, job, rows, block):
     """The bytes that the source loads: of matrices, and of what rows share, once for each row."""
     found = {"inside": 0, "along": 0, "here": 0}
     for name, mask in IN_SOURCE.findall(inspect.getsource(kernel.fn)):
-        found[mask] += BYTES.get(dtype_of(name, job), 8) * rows * block
+        place = "along" if name in job["parts"] else mask
+        found[place] += BYTES.get(dtype_of(name, job), 8) * rows * block
     return found
 
 
