@@ -34,7 +34,6 @@ class Interface:
     signature: str
     doc: str
     tensors: str  # the inputs, without numbers
-    first: str  # the outputs among what the forward pass gives
     pick: str  # the outputs among what the Function returns
     forward_signature: str
     forward_doc: str
@@ -93,8 +92,7 @@ class Plumbing(Shapes):
             signature=bracketed(f"def {op.name}(", header, f") -> {results}:", 0),
             doc=f"{self.documented(op.outputs)} from {self.documented(op.inputs)}; differentiable.",
             tensors=", ".join(self.inputs),
-            first=self._first(),
-            pick=self._first() if self.kept else "",
+            pick=self._pick(),
             forward_signature=bracketed(
                 f"def {op.name}_forward(", header, ") -> tuple[Any, ...]:", 0
             ),
@@ -133,7 +131,9 @@ class Plumbing(Shapes):
         """What the backward pass is given in the shapes that users see."""
         return (*self.program.cotangents, *self._saved_public())
 
-    def _first(self) -> str:
+    def _pick(self) -> str:
+        if not self.kept:
+            return ""
         return "[0]" if len(self.outputs) == 1 else f"[:{len(self.outputs)}]"
 
     def _forward_call(self) -> str:

@@ -42,9 +42,17 @@ _CALLS = {  # a function, and one that could be taken for it
     "cos": "sin",
     "maximum": "minimum",
     "minimum": "maximum",
+    "add_": "sub_",
+    "sub_": "add_",
+    "mul_": "div_",
+    "div_": "mul_",
+    "addcmul_": "addcdiv_",
+    "addcdiv_": "addcmul_",
+    "exp_": "exp2_",
+    "sqrt_": "rsqrt_",
 }
 _ELEMENTWISE = {"sqrt", "rsqrt", "exp", "log", "sin", "cos", "tan", "tanh", "sigmoid", "erf", "abs"}
-_COMMUTATIVE = {"maximum", "minimum", "_maximum", "_minimum"}
+_COMMUTATIVE = {"maximum", "minimum", "_maximum", "_minimum", "addcmul_"}
 _ALLOCATING = {"empty", "zeros", "full", "new_zeros", "new_full"}
 _HUGE = "1e30"
 _OUTSIDE = "what is loaded outside the row reaches no result: NaN does not either"
@@ -180,6 +188,8 @@ def calls(node: ast.AST, _here: Here) -> Iterator[Slip]:
         yield Slip("function", _with(node, func=_renamed(node.func, _CALLS[name])))
     if name in _ELEMENTWISE and len(node.args) == 1:
         yield Slip("dropped function", _text(node.args[0]))
+    if name.endswith("_") and isinstance(node.func, ast.Attribute) and name != "_":
+        yield Slip("dropped pass", _text(node.func.value))
     if name == "where":
         mask, value, _other = map(ast.unparse, node.args)
         probe = f"{ast.unparse(node.func)}({mask}, {value}, {_HUGE} * ({value}))"
