@@ -20,7 +20,7 @@ from torch import Tensor
 from derive.notation.op import Op
 from derive.verify.reference import composed
 from derive.verify.sample import Sample, errors, results
-from derive.verify.tiles import in_tiles
+from derive.verify.tiles import has_tiles, in_tiles
 
 CLOSE = 1e-10
 _BESIDE = 1024  # numbers on either side of a tensor
@@ -102,5 +102,5 @@ def walks(module: ModuleType) -> Iterator[AbstractContextManager[object]]:
     yield nullcontext()
     if hasattr(module, "_FEW"):
         yield patch.multiple(module, _FEW=16)
-    if hasattr(module, "_TILE"):
+    if has_tiles(module):
         yield in_tiles(module)

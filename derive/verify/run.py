@@ -38,13 +38,14 @@ from derive.verify.sample import (
     draw,
     error,
     errors,
+    followed,
     fresh,
     gradients,
     results,
 )
 from derive.verify.small import other_sizes
 from derive.verify.switches import near_switches, where_it_switches
-from derive.verify.tiles import in_tiles, one_at_a_time_in_tiles
+from derive.verify.tiles import has_tiles, in_tiles, one_at_a_time_in_tiles
 from derive.verify.visible import answers, caught, visible
 
 EXACT = 1e-10
@@ -102,7 +103,7 @@ def _applies(name: str, op: Op, module: ModuleType) -> bool:
         return hasattr(module, "triton") and bool(functions.own_functions(module))
     if name == "where it switches":
         return bool(near_switches(op, {}))
-    return "in tiles" not in name or hasattr(module, "_TILE")
+    return "in tiles" not in name or has_tiles(module)
 
 
 def _checked(name: str, check: Check, op: Op, module: ModuleType) -> Row:
@@ -152,8 +153,13 @@ def _generated(op: Op, module: ModuleType) -> Function:
 
 
 def _errors(function: Function, want: Function, sample: Sample, exact: Sample) -> float:
-    """The worst error over outputs and gradients, `want` computed on the exact sample."""
-    return errors(results(function, sample), results(want, exact))
+    """The worst error over outputs and gradients, `want` computed on the exact sample.
+
+    A function may take another way where nothing follows it: outputs are asked for in both.
+    """
+    truth = results(want, exact)
+    got = (*results(function, sample), *followed(function, sample))
+    return errors(got, (*truth, *truth[: len(sample.cotangents)]))
 
 
 def _against_autograd(op: Op, module: ModuleType, sample: Sample) -> Verdict:

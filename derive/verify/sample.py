@@ -158,6 +158,12 @@ def outputs(function: Function, sample: Sample) -> tuple[Tensor, ...]:
     return found if isinstance(found, tuple) else (found,)
 
 
+def followed(function: Function, sample: Sample) -> tuple[Tensor, ...]:
+    """The outputs that autograd follows, as a tuple even if there is one."""
+    found = function(*map(fresh, sample.inputs), **sample.scalars)
+    return tuple(t.detach() for t in (found if isinstance(found, tuple) else (found,)))
+
+
 def results(function: Function, sample: Sample) -> tuple[Tensor, ...]:
     """Outputs and gradients."""
     return (*outputs(function, sample), *gradients(function, sample))

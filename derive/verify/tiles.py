@@ -1,4 +1,7 @@
-"""Kernels that walk tiles, when only one gradient is wanted: the others' pointers are None."""
+"""What is large, made cheap: rows that kernels walk in tiles, formulas on a few rows at a time.
+
+When only one gradient is wanted, the others' pointers are None there.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,15 @@ from derive.verify.sample import Sample, error, gradients
 CLOSE = 1e-10
 
 
+def has_tiles(module: ModuleType) -> bool:
+    """Do its kernels walk long rows in tiles, or its formulas many rows a few at a time?"""
+    return hasattr(module, "_TILE") or hasattr(module, "_CACHE")
+
+
 def in_tiles(module: ModuleType, columns: int = 4) -> AbstractContextManager[object]:
-    """Rows are walked in tiles of so many columns; two at once, where some are together."""
+    """Tiles of so many columns, two rows at once where some are together; formulas on one row."""
+    if not hasattr(module, "_TILE"):
+        return patch.multiple(module, _CACHE=1)
     if hasattr(module, "_GROUP"):
         return patch.multiple(module, _LONGEST_ROW=0, _TILE=2 * columns, _GROUP=2)
     return patch.multiple(module, _LONGEST_ROW=0, _TILE=columns)
@@ -23,8 +33,8 @@ def in_tiles(module: ModuleType, columns: int = 4) -> AbstractContextManager[obj
 
 def one_at_a_time_in_tiles(op: Op, module: ModuleType, sample: Sample) -> tuple[float, float, str]:
     """The worst error of a gradient that is asked for alone, and what is allowed."""
-    if not hasattr(module, "_TILE"):
-        return 0.0, 0.0, "no kernel walks tiles"
+    if not has_tiles(module):
+        return 0.0, 0.0, "nothing walks tiles"
     function, worst = getattr(module, op.name), 0.0
     with in_tiles(module):
         real = [k for k, t in enumerate(sample.inputs) if t.is_floating_point()]

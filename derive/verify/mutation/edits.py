@@ -82,6 +82,7 @@ class _Walk:
                 edit = edit if edit.probe else self.magnified(node, edit, here)
                 yield edit if edit.probe else self.compared(node, part, edit, place)
         bound |= _bound_by(node)
+        bound -= _written_over(node)
         for block in blocks:
             yield from self.statement(block, bound, is_kernel)
 
@@ -200,6 +201,18 @@ def _bound_by(node: ast.stmt) -> set[str]:
         return set()
     names = (n for n in ast.walk(node) if isinstance(n, ast.Name))
     return {n.id for n in names if isinstance(n.ctx, ast.Store)}
+
+
+def _written_over(node: ast.stmt) -> set[str]:
+    """The other name of what a statement names: after `b = a.mul_(2)` both are one tensor."""
+    value: ast.AST | None = getattr(node, "value", None)
+    while (
+        isinstance(value, ast.Call)
+        and isinstance(value.func, ast.Attribute)
+        and value.func.attr.endswith("_")
+    ):
+        value = value.func.value
+    return {value.id} - {_target(node)} if isinstance(value, ast.Name) and _target(node) else set()
 
 
 def edits(text: str, kinds: Kinds) -> list[Edit]:

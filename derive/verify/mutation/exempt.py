@@ -11,6 +11,9 @@ from collections.abc import Iterator
 FUNCTIONS = {  # by name
     "_expect": "refuses arguments that do not fit",
     "_expect_axes": "refuses arguments that do not fit",
+    "_expect_labels": "refuses arguments that do not fit",
+    "_expect_one_tangent": "refuses a mode, which the judge does not run",
+    "_once": "refuses a mode, which the judge does not run",
     "_work_dtype": "chooses a type, and refuses what has none",
     "_whole": "refuses what is no integer",
     "_choose": "how large a block is: speed",
@@ -24,6 +27,7 @@ FUNCTIONS = {  # by name
     "_is_plain": "for a few rows at a time: speed, by a test of its own",
     "_in_place": "for vmap and autograd, which the judge does not run",
     "_is_unseen": "for vmap and autograd, which the judge does not run",
+    "_is_last": "for autograd, which the judge does not run",
     "_as_written": "for autocast, which the judge does not turn on",
     "_is_autocast": "for autocast, which the judge does not turn on",
     "_under_autocast": "for autocast, which the judge does not turn on",
@@ -31,6 +35,7 @@ FUNCTIONS = {  # by name
 CALLS = {  # by the name that is called, without what it belongs to
     "_expect": "refuses arguments that do not fit",
     "_expect_axes": "refuses arguments that do not fit",
+    "_expect_labels": "refuses arguments that do not fit",
     "_work_dtype": "takes a set of tensors, in any order",
     "_programs": "how rows are shared among programs: speed",
     "_is_fake": "for compilers, which the judge does not run",
