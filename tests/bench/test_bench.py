@@ -128,7 +128,7 @@ def test_the_command(
     [
         (["--size", "H"], "H=1024"),
         (["--size", "K=3"], "B, H"),
-        (["--against", "lige"], "there are"),
+        (["--against", "lige"], "liger"),
         (["--plot", "x.txt"], ".svg"),
         (["--dtype", "fp8"], "fp16"),
     ],
