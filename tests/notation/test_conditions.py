@@ -8,7 +8,7 @@ import pytest
 import torch
 from sympy import Expr, Integer, S
 
-from derive import differentiate, prove
+from derive import build, differentiate, parse, prove
 from derive.higher import backward
 from derive.notation.conditions import Position, iverson
 from derive.notation.nodes import Component, Contraction, Maximum, Minimum
@@ -374,3 +374,33 @@ def test_there_is_no_largest_of_no_numbers() -> None:
     assert (y.shape, dx.shape) == ((0,), (0, 3))
     with pytest.raises(IndexError, match="non-zero size"):
         call(torch.zeros((2, 0)))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of NumPy, which interprets kernels
+@pytest.mark.parametrize("backend", ["torch", "triton"])
+def test_a_parameter_decides(backend: str) -> None:
+    """Of what is not taken nothing is seen, be it infinite."""
+    (op,) = parse(
+        "op f(x[b,h]; p = 0) -> y[b,h]\n"
+        "y[b,h] = where(p > 0, p/x[b,h], x[b,h]) + 1[b,h]*where(p != 0, 1, 2)\n"
+    )
+    function = build(op, backend).f
+    x = torch.tensor([[0.0, 3.0, -1.5]], dtype=torch.float64, requires_grad=True)
+    for p, y, dx in ((0.0, x + 2, torch.ones_like(x)), (2.0, 2 / x + 1, -2 / x**2)):
+        found = function(x, p=p)
+        assert torch.equal(found, y)
+        assert torch.equal(torch.autograd.grad(found.sum(), x)[0], dx)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of NumPy, which interprets kernels
+@pytest.mark.parametrize("backend", ["torch", "triton"])
+def test_logits_that_are_masked_out_cost_nothing(backend: str) -> None:
+    x = torch.randn(3, 5, dtype=torch.float64)
+    x[0, 2] = x[2, 0] = -torch.inf
+    labels = torch.tensor([1, 0, 3])
+    x.requires_grad_()
+    found = build("cross_entropy", backend).cross_entropy(x, labels)
+    want = torch.nn.functional.cross_entropy(x, labels)
+    torch.testing.assert_close(found, want)
+    got, exact = (torch.autograd.grad(loss, x)[0] for loss in (found, want))
+    torch.testing.assert_close(got, exact)
