@@ -58,11 +58,13 @@ class _Product:
     start: Part
     times: tuple[Part, ...]
     over: tuple[Part, ...]
-    number: Expr  # of numbers and sizes that belong to no operand
+    number: Expr = S.One  # of numbers and sizes that belong to no operand
+    below: Expr = S.One  # what divides of them: a size may be 0, which a tensor is divided by
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        found = [Step("mul", (f,)) for f in self.times] + [Step("div", (f,)) for f in self.over]
+        over = self.over if self.below == 1 else (*self.over, self.below)
+        found = [Step("mul", (f,)) for f in self.times] + [Step("div", (f,)) for f in over]
         if self.number == -1:
             found.append(Step("neg"))
         elif self.number != 1:
@@ -141,7 +143,11 @@ class Chains:
         parts = [f if isinstance(f, Mul) else self.chain(f, space) for f in above]
         start = max(parts, key=self._promise)
         parts.remove(start)
-        return _Product(start, (*parts, *times), tuple(self.chain(f, space) for f in over), front)
+        plain = not front.atoms(Component)
+        below = [1 / f for f in Mul.make_args(front) if plain and is_divisor(f) and not f.is_number]
+        front = Mul(front, *below)
+        found = tuple(self.chain(f, space) for f in over)
+        return _Product(start, (*parts, *times), found, front, Mul(*below))
 
     def _promise(self, part: Part) -> int:
         """How good it is to begin with it: it may bring memory of its own."""
@@ -192,7 +198,8 @@ class Chains:
         times, over = list(product.times), list(product.over)
         word = "addcdiv" if over else "addcmul"
         last = over.pop() if over else times.pop()
-        left = self._begun(product.start, _Product(S.One, tuple(times), tuple(over), S.One).steps)
+        rest = _Product(S.One, tuple(times), tuple(over), below=product.below)
+        left = self._begun(product.start, rest.steps)
         return Step(word, (left, last), -product.number if negative else product.number)
 
 
