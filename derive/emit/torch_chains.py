@@ -80,6 +80,8 @@ class Chained:
         return left + _SIGNS[step.word] + right, level[0]
 
     def _method(self, step: Step, space: Space) -> str:
+        if step.word == "square":  # of the two, functionalize knows pow_
+            return ".pow_(2)"
         texts = [self._part(p, space)[0] for p in step.operands]
         return f".{step.word}_({', '.join([*texts, *self._number(step)])})"
 
