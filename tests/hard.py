@@ -36,7 +36,8 @@ KERNELS = tuple(op for op in every_op() if has_kernels(op))
 NORMS = ("layer_norm", "rms_norm", "softmax")
 # Their m is the maximum of the row.
 SHIFTED = ("shifted_softmax", "shifted_log_softmax", "temperature_softmax")
-KINKED = ("clipped_huber", "hinge", "clamp", "relu")  # whose derivative at NaN is anybody's
+# Whose derivative at NaN is anybody's.
+KINKED = ("clipped_huber", "hinge", "clamp", "relu", "pinball")
 CENTRED = ("layer_norm", "instance", "vector_norm", "layer_norm_at_once")
 WEIGHTS = ("gamma", "g", "w", "s")
 UNCENTRED = ("dbeta", "do")  # a sum of dy alone

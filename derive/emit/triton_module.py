@@ -365,7 +365,7 @@ class TritonModule:
         """The launch: forward as many programs as there are rows to take, backward fewer."""
         kernel, block = self.name("kernel"), self.name("block")
         many, warps = self._at_once()
-        even = f"{self.name('EVEN')}={self.at.length} % {block} == 0"
+        even = f"{self.name('EVEN')}={self.at.length} % {block} == 0 < {self.at.length}"
         shape = [f"BLOCK={block}", even]
         if not self.program.roles.columns:
             kernel, shape = f"_{which}_row", []

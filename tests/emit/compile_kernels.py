@@ -34,9 +34,12 @@ def load(path):
     return module
 
 
-def shape_of(module, job):
-    """How many rows a program takes at once, and how many columns of each."""
-    if not hasattr(module, "_TILE"):
+def shape_of(module, kernel, job):
+    """How many rows a program takes at once, and how many columns of each.
+
+    Where no column depends on another, a kernel walks over numbers, whatever row they stand in.
+    """
+    if all(p.name != "BLOCK" for p in kernel.params):
         return module._FEW, 1
     if "tiles" in job["kernel"]:
         group = getattr(module, "_GROUP", 1) if "backward" in job["kernel"] else 1
@@ -119,7 +122,7 @@ def answer(job):
     kernel = getattr(module, job["kernel"], None)
     if kernel is None:
         return None
-    rows, block = shape_of(module, job)
+    rows, block = shape_of(module, kernel, job)
     options = {"num_warps": module._warps(rows * block), "enable_fp_fusion": True}
     done = compile_kernel(source_of(kernel, job, rows, block), target=target, options=options)
     facts = on_amd(done) if target.backend == "hip" else on_nvidia(done, target)

@@ -58,6 +58,7 @@ def ask() -> Iterator[Ask]:
 
     yield compiled
     process.stdin.close()
+    process.stdout.close()
     assert process.wait(60) == 0
 
 
