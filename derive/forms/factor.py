@@ -32,6 +32,8 @@ from derive.simplify.normal import TooLarge, normal
 
 _RANK = 4_000  # of names that are made here, above those of the op
 _MOST_NAMES = 6
+_MOST_NODES = 1_000  # of a gradient, beyond which its closed form stays
+_MOST_SPREAD = 64  # terms that brackets multiplied out may give
 
 M = TypeVar("M", Monomial, Pattern)
 Pair = tuple[Component, Expr]
@@ -47,6 +49,8 @@ def factor(
     What `known` has named keeps its name, and so do the gradients of the chain. The closed form
     stays, where nothing is cheaper.
     """
+    if size_of(expr) + size_of(closed) > _MOST_NODES:
+        return [], closed
     variants = list(dict.fromkeys((expr, _spread(expr), _reflected(expr))))
     if S.Zero in variants:
         return [], S.Zero
