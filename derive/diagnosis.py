@@ -14,7 +14,7 @@ from sympy import Add, Expr, Mul, S
 
 from derive.derivation import Derivation, Stage, total_gradient
 from derive.notation.effort import Exhausted, bounded
-from derive.notation.known import parts_of
+from derive.notation.known import parts_of, size_of
 from derive.notation.nodes import (
     Component,
     Contraction,
@@ -119,7 +119,12 @@ class _Diagnosis:
         yield from self._told(near)
 
     def _nearest(self, candidates: Sequence[Expr]) -> Difference:
-        return min(map(self._difference, candidates), key=lambda d: (d.size, self._foreign(d)))
+        """Of lines that are equally near the shortest, which has no delta left to carry out."""
+
+        def distance(found: Difference) -> tuple[int, int, int]:
+            return found.size, self._foreign(found), size_of(found.line)
+
+        return min(map(self._difference, candidates), key=distance)
 
     def _unfolded(self, candidates: Sequence[Expr]) -> Expr:
         """What is given, in tensors that the derivation speaks of: others by their definitions."""
