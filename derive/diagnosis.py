@@ -14,7 +14,7 @@ from sympy import Add, Expr, Mul, S
 
 from derive.derivation import Derivation, Stage, total_gradient
 from derive.notation.effort import Exhausted, bounded
-from derive.notation.known import parts_of
+from derive.notation.known import parts_of, size_of
 from derive.notation.nodes import (
     Component,
     Contraction,
@@ -29,7 +29,7 @@ from derive.notation.op import is_gradient
 from derive.notation.solution import Solution
 from derive.notation.statement import Statement
 from derive.notation.text import to_text
-from derive.rewrite import Chain, keeping_shape
+from derive.rewrite import Chain, everywhere, keeping_shape
 from derive.simplify.identities import instantiate
 from derive.simplify.normal import TooLarge, normal
 
@@ -119,18 +119,27 @@ class _Diagnosis:
         yield from self._told(near)
 
     def _nearest(self, candidates: Sequence[Expr]) -> Difference:
-        return min(map(self._difference, candidates), key=lambda d: (d.size, self._foreign(d)))
+        """Of lines that are equally near the shortest, which has no delta left to carry out."""
+
+        def distance(found: Difference) -> tuple[int, int, int]:
+            return found.size, self._foreign(found), size_of(found.line)
+
+        return min(map(self._difference, candidates), key=distance)
 
     def _unfolded(self, candidates: Sequence[Expr]) -> Expr:
         """What is given, in tensors that the derivation speaks of: others by their definitions."""
         spoken = {c.tensor for line in candidates for c in parts_of(line, Component)}
+
+        def defined(part: Expr) -> Expr | None:
+            if not isinstance(part, Component) or part.tensor in spoken:
+                return None
+            equation = self.op.definitions.get(part.tensor)
+            return instantiate(equation, part) if equation else None
+
         given, before = self.given, None
         while given != before:
             before = given
-            for part in parts_of(given, Component):
-                equation = self.op.definitions.get(part.tensor)
-                if equation and part.tensor not in spoken:
-                    given = given.xreplace({part: instantiate(equation, part)})
+            given = everywhere(defined, given)
         return given
 
     def _final(self, candidates: Sequence[Expr]) -> Expr:
@@ -231,12 +240,15 @@ class _Diagnosis:
 
     def _closed(self, part: Expr) -> Expr:
         """A term with the gradients in it put in."""
-        for component in parts_of(part, Component):
-            stage = self._stage(component.tensor)
-            if stage is not None:
-                letters = dict(zip(stage.component.indices, component.indices, strict=True))
-                return part.xreplace({component: rename(stage.closed, letters)})
-        return part
+
+        def closed(component: Expr) -> Expr | None:
+            stage = self._stage(component.tensor) if isinstance(component, Component) else None
+            if stage is None or not isinstance(component, Component):
+                return None
+            letters = dict(zip(stage.component.indices, component.indices, strict=True))
+            return rename(stage.closed, letters)
+
+        return everywhere(closed, part)
 
     def _text(self, expr: Expr) -> str:
         return to_text(expr, self.free, self.op.letters)

@@ -16,7 +16,7 @@ from dataclasses import replace
 from itertools import combinations, count
 from typing import TypeVar
 
-from sympy import Add, Expr, Integer, Mul, Pow, S
+from sympy import Add, Expr, Integer, Mul, Pow, S, preorder_traversal
 
 from derive.derivation import fresh_letter, primes
 from derive.forms.group import grouped, price
@@ -27,11 +27,14 @@ from derive.notation.known import size_of
 from derive.notation.nodes import Component, Contraction, Index, Tensor, free_indices, rename
 from derive.notation.op import Equation, Op, holds_gradient
 from derive.rewrite import everywhere
+from derive.simplify.identities import terms_of
 from derive.simplify.matching import match
 from derive.simplify.normal import TooLarge, normal
 
 _RANK = 4_000  # of names that are made here, above those of the op
 _MOST_NAMES = 6
+_MOST_NODES = 1_000  # of a gradient, beyond which its closed form stays
+_MOST_SPREAD = 64  # terms that brackets multiplied out may give
 
 M = TypeVar("M", Monomial, Pattern)
 Pair = tuple[Component, Expr]
@@ -47,6 +50,8 @@ def factor(
     What `known` has named keeps its name, and so do the gradients of the chain. The closed form
     stays, where nothing is cheaper.
     """
+    if size_of(expr) + size_of(closed) > _MOST_NODES:
+        return [], closed
     variants = list(dict.fromkeys((expr, _spread(expr), _reflected(expr))))
     if S.Zero in variants:
         return [], S.Zero
@@ -79,7 +84,9 @@ def _starts(op: Op, expr: Expr) -> Iterator[list[Monomial]]:
 
 
 def _spread(expr: Expr) -> Expr:
-    """Brackets multiplied out, but for those that choose between cases."""
+    """Brackets multiplied out, but for those that choose between cases; if that is not too long."""
+    if max(map(terms_of, preorder_traversal(expr))) > _MOST_SPREAD:
+        return expr
 
     def apply(part: Expr) -> Expr | None:
         if isinstance(part, Contraction) and _is_sum(part.body):
