@@ -323,8 +323,8 @@ def broken(op: str, old: str, new: str) -> Any:
 @pytest.mark.parametrize(
     ("check", "old", "new"),
     [
-        ("far from zero", "mu = mu - mu_mean[:, None]", "mu = mu + mu_mean[:, None]"),
-        ("far from zero", "m[:, None] - mu_mean[:, None]", "m[:, None]"),
+        ("far from zero", "mu.sub_(mu_mean[:, None])", "mu.add_(mu_mean[:, None])"),
+        ("far from zero", "(x - m[:, None]).sub_(mu_mean[:, None])", "x - m[:, None]"),
         ("passes by themselves", "m = x.mean(1)", "m = x.mean(1) + 1"),
     ],
 )

@@ -77,6 +77,7 @@ class Here:
     is_bound_of_slice: bool = False
     is_fill: bool = False  # what a masked load gives outside of its mask
     is_shape: bool = False  # of a tensor whose values are all the same
+    is_indexed: bool = False  # what has axes: a number in its place is no module
     is_kernel: bool = False
     choice: ast.AST | None = None  # the comparison or the sign that it is part of
 
@@ -95,6 +96,7 @@ class Here:
             is_metadata=isinstance(node, ast.Attribute) and node.attr in METADATA,
             is_bound_of_slice=isinstance(node, ast.Slice) and child is node.upper,
             is_shape=call is not None and called(call) in _ALLOCATING and child in call.args[:1],
+            is_indexed=isinstance(node, ast.Subscript) and child is node.value,
             is_fill=call is not None and any(child is k.value for k in call.keywords),
             choice=self.chosen(node),
         )
@@ -138,8 +140,14 @@ def arithmetic(node: ast.AST, here: Here) -> Iterator[Slip]:
         yield Slip("exchanged operands", swapped, probe=probe, reason=_SIGNLESS, negates=negates)
     if not here.is_address:
         if not isinstance(node.op, ast.BitOr):  # what makes a mask vanish, for a compiler
-            yield Slip("dropped operand", _text(node.left))
-        yield Slip("dropped operand", _text(node.right))
+            yield from _alone(node.left, here)
+        yield from _alone(node.right, here)
+
+
+def _alone(operand: ast.expr, here: Here) -> Iterator[Slip]:
+    """One operand, unless it is a number whose axes are asked for."""
+    if not (here.is_indexed and isinstance(operand, ast.Constant)):
+        yield Slip("dropped operand", _text(operand))
 
 
 def signs(node: ast.AST, here: Here) -> Iterator[Slip]:
