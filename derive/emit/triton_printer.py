@@ -122,6 +122,10 @@ class TritonPrinter(ScalarPrinter):
         known = [f for f in factors if not f.atoms(Component, Size, Position)]
         if self.exact and any(map(is_divisor, known)) and len(known) < len(factors):
             return self._with_known(number, known, [f for f in factors if f not in known], space)
+        sums = [f for f in factors if self._is_sum(f)]
+        below = [f for f in factors if is_divisor(f)]
+        if self.exact and sums and below and not any(map(_is_size_or_high, below)):
+            return self._as_its_terms(number, sums, [f for f in factors if f not in sums], space)
         long = [f for f in factors if any(c.tensor in self.vectors for c in f.atoms(Component))]
         short = [f for f in factors if f not in long]
         if not self._divides_rows(long, short):
@@ -132,6 +136,14 @@ class TritonPrinter(ScalarPrinter):
         rest = bracket(super().product(S.One, long, space), PRODUCT)
         joined = f"{first} / {rest[4:]}" if rest.startswith("1 / ") else f"{rest} * {first}"
         return joined, PRODUCT
+
+    def _is_sum(self, factor: Expr) -> bool:
+        return isinstance(factor, Component) and factor.tensor.name in self.sums
+
+    def _as_its_terms(self, number: Expr, sums: list[Expr], rest: list[Expr], space: Space) -> Code:
+        """A sum is divided as its terms are, by an inverse: what should cancel does."""
+        total = bracket(super().product(S.One, sums, space), PRODUCT)
+        return f"{total} * {bracket(self.product(number, rest, space), PRODUCT)}", PRODUCT
 
     def _divides_rows(self, long: list[Expr], short: list[Expr]) -> bool:
         """Is something as long as a row divided by one number for each, which others are not?"""
@@ -192,6 +204,11 @@ class TritonPrinter(ScalarPrinter):
 
 def _components(factors: Sequence[Expr]) -> set[Component]:
     return {c for f in factors for c in f.atoms(Component)}
+
+
+def _is_size_or_high(factor: Expr) -> bool:
+    """Has it a size below, which is whole and divides a mean exactly, or a high power?"""
+    return bool(factor.atoms(Size)) or _is_high(factor)
 
 
 def _is_high(factor: Expr) -> bool:
