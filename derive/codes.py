@@ -304,8 +304,7 @@ ROWS = (
     ),
     Code(
         "E408", "too many sums",
-        "Naming the dummies of this many sums, or of one sum over this many indices, would take "
-        "too long.",
+        "Naming the dummies of so many sums, or of one over so many indices, would take too long.",
         "Give a part of it an equation or a file of its own.",
         "op f(x[b]) -> y\ny = " + " * ".join(f"x[i{k}]" for k in range(999)) + " * 1["
         + ",".join(f"i{k}" for k in range(999)) + "]\n",
