@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import islice
+from itertools import islice, product
 from types import ModuleType
 
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from derive.notation.conditions import Iverson
 from derive.notation.functions import Elementwise
-from derive.notation.nodes import Bound, Component, Extremum, Index, Labels
+from derive.notation.nodes import Bound, Component, Extremum, Index, Labels, Scalar
 from derive.notation.op import Op
 from derive.verify.complex_step import by_complex_step
 from derive.verify.grid import is_sum, on_grid
@@ -69,8 +69,12 @@ class Switch:
 
 def switches(op: Op) -> tuple[Switch, ...]:
     """Every place of the equations where real numbers decide which formula holds."""
+    return tuple(s for s in _all(op) if _is_real(s))
+
+
+def _all(op: Op) -> dict[Switch, None]:
     found = (s for e in op.equations for s in _within(e.expr, e.target.indices))
-    return tuple(s for s in dict.fromkeys(found) if _is_real(s))
+    return dict.fromkeys(found)
 
 
 def _within(expr: Expr, axes: tuple[Index, ...]) -> Iterator[Switch]:
@@ -114,12 +118,27 @@ def near_switches(op: Op, scalars: Mapping[str, float]) -> tuple[Near, ...]:
 def _near_switches(op: Op, scalars: tuple[tuple[str, float], ...]) -> tuple[Near, ...]:
     first = replace(draw(op, SIZES), scalars=dict(scalars))
     found = [s for switch in switches(op) for s in _near(op, switch, first)]
+    found += _told(op, first)
     extrema = _extrema(op)
     found += [s for extremum in extrema for s in _at_the_ends(op, extremum, first)]
     if found or extrema:
         found.append(_constant(first))
     near = (Near(s, _truth(op, s)) for s in found)
     return tuple(n for n in near if all(t.isfinite().all() for t in n.truth))
+
+
+def _told(op: Op, first: Sample) -> Iterator[Sample]:
+    """Where parameters alone decide: one by itself zero or negative, if that is elsewhere."""
+    for switch in _all(op):
+        names = {s.name for s in (switch.left - switch.right).atoms(Scalar)}
+        if (switch.left - switch.right).atoms(Component, Index):
+            continue
+        here, _ = switch.gap(op, first)
+        for name, factor in product(sorted(names & first.scalars.keys()), (0.0, -1.0)):
+            changed = {**first.scalars, name: factor * first.scalars[name]}
+            other = replace(first, scalars=changed)
+            if (switch.gap(op, other)[0].sign() != here.sign()).any():
+                yield other
 
 
 def _extrema(op: Op) -> tuple[tuple[Extremum, tuple[Index, ...]], ...]:

@@ -14,6 +14,8 @@ from derive.emit.files import source
 from derive.notation.op import Op
 from derive.verify.grid import is_sum, on_grid
 from derive.verify.mutation.alike import are_alike, is_even
+from derive.verify.mutation.edits import edits
+from derive.verify.mutation.kinds import kinds
 from derive.verify.mutation.load import loaded
 from derive.verify.mutation.polynomial import are_same_polynomial, is_polynomial
 from derive.verify.nan import not_a_number
@@ -70,6 +72,24 @@ def test_a_wrong_threshold_is_noticed(op: Op, old: str, new: str) -> None:
     with broken(op, old, new) as module:
         worst, allowed, _ = where_it_switches(op, module, sample)
         assert worst > allowed
+
+
+def test_a_condition_on_parameters_is_met_on_both_sides_and_between() -> None:
+    op = op_of("op f(x[b]; k = 1) -> y[b]\ny[b] = where(k > 0, k*x[b]^2, 0)\n")
+    found = [n.sample.scalars["k"] for n in near_switches(op, {"k": 1.25})]
+    assert found == [0.0, -1.25, 1.25]
+
+
+def test_what_is_the_same_in_place_is_found_so() -> None:
+    """A probe computes twice what writes over a tensor: on copies."""
+    text = "def _forward(x, k):\n    u = x + 1\n    y = u.exp_().mul_(1 * k)\n    return y\n"
+    op = op_of("op f(x[b]; k = 1) -> y[b]\nu[b] = x[b] + 1\ny[b] = k*exp(u[b])\n")
+    probes = {
+        e.new: e.probe.new for e in edits(text, kinds(op)) if e.probe and e.kind == "operator"
+    }
+    right, wrong = (f"u.clone().exp_().mul_(1 {sign} k)" for sign in "*/")
+    more = f"({wrong}) + 1e30 * (({wrong}) - ({right}))"
+    assert probes["(1 / k)"] == f"torch.where(({wrong}) == ({right}), {right}, {more})"
 
 
 def test_what_makes_a_number_of_nan_is_noticed() -> None:

@@ -148,9 +148,8 @@ class _Walk:
         if node.value is None or edit.start < self.span(node.value)[0]:
             return edit
         start, end = self.span(node.value)
-        return edit.probed(
-            start, end, magnified(*self.sides(start, end, edit), here.is_kernel), UNREAD
-        )
+        right, wrong = (_on_copies(side, here.kinds) for side in self.sides(start, end, edit))
+        return edit.probed(start, end, magnified(right, wrong, here.is_kernel), UNREAD)
 
     def inside(self, node: ast.AST, here: Here, blocks: set[int]) -> Iterator[tuple[ast.AST, Here]]:
         """A node and what is in it, but for statements with lines of their own."""
@@ -213,6 +212,31 @@ def _written_over(node: ast.stmt) -> set[str]:
     ):
         value = value.func.value
     return {value.id} - {_target(node)} if isinstance(value, ast.Name) and _target(node) else set()
+
+
+@dataclass
+class _Copies(ast.NodeTransformer):
+    """Copies of the tensors that are written over."""
+
+    kinds: Kinds
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        self.generic_visit(node)
+        name = node.value.id if isinstance(node.value, ast.Name) else ""
+        if node.attr.endswith("_") and self.kinds[name] is not None:
+            copy = ast.parse(f"{name}.clone()", mode="eval").body
+            return ast.Attribute(copy, node.attr, ast.Load())
+        return node
+
+
+def _on_copies(text: str, kinds: Kinds) -> str:
+    """The expression, so that it can be computed several times: it writes over copies alone."""
+    try:
+        tree = ast.parse(f"({text})", mode="eval")
+    except SyntaxError:  # a mutant may be no module at all
+        return text
+    changed = _Copies(kinds).visit(tree)
+    return ast.unparse(changed) if ".clone()" in ast.unparse(changed) else text
 
 
 def edits(text: str, kinds: Kinds) -> list[Edit]:
