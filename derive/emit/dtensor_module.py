@@ -52,7 +52,7 @@ def dtensor_module(op: Op, derivation: Derivation) -> str:
 
 class DTensorModule(TorchModule):
     def __init__(self, made: Sharded, derivation: Derivation) -> None:
-        super().__init__(made.program, derivation)
+        super().__init__(made.program, derivation, followed=True)  # ranks may share what they hold
         self.made = made
         leading = self.plumbing.leading
         if leading is not None and leading.size not in made.sizes:
