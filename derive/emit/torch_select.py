@@ -44,14 +44,12 @@ class Selector:
     def _one(self, condition: Iverson, space: Space) -> str:
         left, relation, right = condition.written
         sides = [self.printer.code(side, space)[0] for side in (left, right)]
-        told = not any(map(self.printer.is_tensor, (left, right)))  # by numbers, as eps > 0 is
+        if not any(map(self.printer.is_tensor, (left, right))):  # by numbers, as eps > 0 is
+            sides[0] = self.printer.new("tensor", sides[0])
         if not condition.holds and relation == EQUAL:
-            text, holds = f"{sides[0]} != {sides[1]}", True
-        else:
-            text, holds = f"{sides[0]} {relation} {sides[1]}", condition.holds
-        if told:
-            text = f"{self.printer.like}.new_tensor({text}, dtype=torch.bool)"
-        return text if holds else f"~{text}" if told else f"~({text})"
+            return f"{sides[0]} != {sides[1]}"
+        text = f"{sides[0]} {relation} {sides[1]}"
+        return text if condition.holds else f"~({text})"
 
     def product(self, expr: Expr, space: Space) -> Code:
         """[c] f: f where c holds, else 0."""
