@@ -21,12 +21,11 @@ MOST_BYTES = 1 << 23  # of a paper
     cls=Group,
     params=common_options(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="""\b
+    epilog="""
 OP is a name of the catalogue (`derive list`), a path to an .op file (FILE.op:NAME picks one op
 of several), or a folder of them. With no OP: the ops that [tool.derive] of the nearest
 pyproject.toml names; else those that the output folder's manifest records; else the catalogue.
 
-\b
 Exit codes: 0 good; 1 stale, wrong, refuted; 2 usage, input or configuration; 3 a bug in derive;
 130 interrupted.
 
@@ -72,7 +71,8 @@ def list_ops(ctx: click.Context, ops: Sequence[str], costs: bool) -> None:
 
         click.echo(report.table(HEADS, commands.costs(ops), ctx.color))
         return
-    click.echo(report.table(("op", "title", "class", "backends"), overview(ops), ctx.color))
+    heads = ("op", "title", "class", "backends")
+    click.echo(report.table(heads, overview(ops), ctx.color, cut="title"))
 
 
 _form = click.option(
@@ -177,7 +177,7 @@ def prove(
 
     \b
     derive prove layer_norm '1[h]*mu[b,h] = 0'
-    derive prove layer_norm --from by_hand.txt    # the first line that fails, and why
+    derive prove layer_norm --from by_hand.txt    # the first wrong line, and why
     derive prove layer_norm --from paper.md
     """
     from derive.commands import proofs, unreadable
@@ -268,7 +268,7 @@ def verify(
 
     \b
     derive verify my_op.op
-    derive verify layer_norm --backend torch --mutate    # would a mistake be noticed?
+    derive verify layer_norm --mutate    # would a mistake be noticed?
     """
     from derive.commands import mutations, verdicts
 

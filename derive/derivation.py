@@ -357,8 +357,8 @@ def total_gradient(op: Op, component: Component) -> Component:
 
 
 def primes(op: Op) -> dict[Index, Index]:
-    """Letters of their own for derivatives: b, h become p, q."""
-    taken = {i.name for i in op.letters}
+    """Letters of their own for derivatives: b, h become p, q, where the op has no p and no q."""
+    taken = {*(i.name for i in op.letters), *op.tensors, *(p.symbol.name for p in op.parameters)}
     free = (letter for letter in _names() if letter not in taken)
     rank = 1000
     return {i: Index(next(free), i.size, rank + k) for k, i in enumerate(op.letters)}

@@ -39,7 +39,7 @@ from derive.notation.point import Sample
 from derive.notation.statement import Statement, read_equation
 from derive.notation.text import to_text
 from derive.rewrite import everywhere, keeping_shape
-from derive.simplify.identities import Identities, instantiate
+from derive.simplify.identities import Identities, Identity, instantiate
 from derive.simplify.normal import TooLarge, normal
 from derive.simplify.zero import is_plainly_zero, is_zero_by_laws
 
@@ -49,6 +49,9 @@ _MOST_DERIVED = 200_000  # nodes of the statement once gradients are put in
 _MOST_WORK = 200_000  # steps of a plain attempt at a proof
 _MOST_BY_LAWS = 100_000  # steps of one by all laws, which take longer
 _MOST_NUMBERS = 200_000  # nodes that are evaluated, looking for a point that refutes
+_MOST_PUT_IN = 100  # nodes of a line that shows a definition put in, before it is multiplied out
+_MOST_INSERTED = 200  # of one that shows gradients
+_CANCEL, _LAWS = "the terms cancel", "the laws of functions, sums and divisors"
 _LENGTHS = ((2, 3, 4, 2), (3, 2, 5, 4), (4, 5, 3, 2))  # of the indices, in the samples
 
 
@@ -58,7 +61,7 @@ class Proof:
 
     op: Op
     statement: Statement
-    steps: tuple[tuple[str, Expr], ...]  # the definition put in, and what is left then
+    steps: tuple[tuple[str, Expr], ...]  # what was done, and what is left then
 
     def __bool__(self) -> bool:
         return True
@@ -72,14 +75,12 @@ class Proof:
 
     def latex(self) -> str:
         """The steps as an aligned display."""
-        with loss_beside(self.op):
-            return self._display()
-
-    def _display(self) -> str:
         free, letters = self.statement.free, self.op.letters
-        left = to_latex(self.statement.lhs, free, letters)
-        right = to_latex(self.statement.rhs, free, letters)
-        rows = [f"&= {to_latex(e, free, letters)} && \\text{{{_plain(r)}}}" for r, e in self.steps]
+        with loss_beside(self.op):
+            sides = self.statement.lhs, self.statement.rhs
+            left, right = (to_latex(side, free, letters) for side in sides)
+            shown = [(to_latex(e, free, letters), _plain(r)) for r, e in self.steps]
+        rows = [f"&= {expr} && \\text{{{reason}}}" for expr, reason in shown]
         body = " \\\\\n".join(
             [f"\\left({left}\\right) - \\left({right}\\right) {rows[0]}", *rows[1:]]
         )
@@ -104,13 +105,12 @@ class Refutation:
 
     def __str__(self) -> str:
         where = ", ".join(f"{k} = {v}" for k, v in self.at.items())
+        sizes = ", ".join(f"{k} = {v}" for k, v in self.sizes.items())
         lines = [
             f"refuted: {self.statement.text}",
             f"  left  = {self.left:.10g}",
             f"  right = {self.right:.10g}" + (f"   at {where} (counting from 0)" if where else ""),
-            f"  with {', '.join(f'{k} = {v}' for k, v in self.sizes.items())}"
-            if self.sizes
-            else "  with",
+            f"  with {sizes}".rstrip(),
         ]
         lines += [f"    {name} = {value}" for name, value in self.inputs.items()]
         lines += [f"  {line}" for line in self.why]
@@ -194,27 +194,29 @@ class _Prover:
     # -- proof ----------------------------------------------------------------------------------
 
     def _attempt(self, thorough: bool) -> Proof | None:
-        start = ("", self.statement.lhs - self.statement.rhs)
+        start = self.statement.lhs - self.statement.rhs
         try:
             with bounded(_MOST_BY_LAWS if thorough else _MOST_WORK):
-                steps = list(self._levels(thorough))
-                if steps[-1][1] != 0:
-                    return None
-                shown = [(reason, normal(expr)) for reason, expr in (start, *steps)]
+                steps = [("", normal(start)), *self._levels(start, thorough)]
         except (TooLarge, Exhausted):
             return None
-        kept = [s for s, before in zip(shown[1:], shown, strict=False) if s[1] != before[1]]
-        return Proof(self.op, self.statement, (shown[0], *kept))
+        if steps[-1][1] != 0:
+            return None
+        kept = [s for s, before in zip(steps[1:], steps, strict=False) if s[1] != before[1]]
+        return Proof(self.op, self.statement, (steps[0], *kept))
 
-    def _levels(self, thorough: bool) -> Iterator[tuple[str, Expr]]:
+    def _levels(self, start: Expr, thorough: bool) -> Iterator[tuple[str, Expr]]:
         """left - right as definitions are put in, last first, until nothing is left."""
-        decide = is_zero_by_laws if thorough else is_plainly_zero
+        decide, enough = (is_zero_by_laws, _LAWS) if thorough else (is_plainly_zero, _CANCEL)
         rest = self.left - self.right
-        yield "derived", rest
-        rest = self._by_identities(rest)
-        yield "identities", rest
+        terms = map(self._derived, Add.make_args(start))
+        inserted = rest or Add(*terms, evaluate=False)  # as on paper before anything cancels
+        yield from _put_in(_inserted(start), start, inserted, _MOST_INSERTED)
+        known, law = self._by_identities(rest)
+        yield law, normal(known)
+        rest = known
         if decide(rest):
-            yield "", S.Zero
+            yield enough, S.Zero
             return
         gone: set[Tensor] = set()
         for equation in reversed(self.op.equations):
@@ -223,25 +225,35 @@ class _Prover:
             if opened == rest:
                 continue
             spend(size_of(opened))
-            rest = self._by_identities(opened, gone) if thorough else opened
-            done = decide(rest)
-            yield f"definition of {equation.name}", S.Zero if done else rest
-            if done:
+            after, law = self._by_identities(opened, gone) if thorough else (opened, "")
+            done, definition = decide(after), f"definition of {equation.name}"
+            if done and work_on(opened) > _MOST_PUT_IN:
+                yield definition, S.Zero
                 return
+            yield from _put_in(definition, rest, opened, _MOST_PUT_IN)
+            yield law, normal(after)
+            if done:
+                yield enough, S.Zero
+                return
+            rest = after
 
-    def _by_identities(self, rest: Expr, gone: Collection[Tensor] = ()) -> Expr:
+    def _by_identities(self, rest: Expr, gone: Collection[Tensor] = ()) -> tuple[Expr, str]:
         """Sums that the definitions are known to give; no tensor that is `gone` comes back."""
+        used: list[Identity] = []
 
         def known(expr: Expr) -> Expr | None:
-            if not isinstance(expr, Contraction):
-                return None
-            spend(size_of(expr))
-            found = self.identities.simplify(expr)
+            found = None
+            if isinstance(expr, Contraction):
+                spend(size_of(expr))
+                found = self.identities.simplify(expr)
             if found is None or any(_occurs(t, found[0]) for t in gone):
                 return None
+            used.append(found[1])
             return found[0]
 
-        return everywhere(known, normal(rest))
+        after = everywhere(known, normal(rest))
+        laws = (s.law for identity in used for s in identity.steps)
+        return after, ", ".join(dict.fromkeys(n for n in laws if n.startswith("definition of ")))
 
     def _derived(self, expr: Expr) -> Expr:
         """Jacobians and gradients replaced by what was derived for them; ∂/∂t carried out."""
@@ -347,6 +359,22 @@ class _Prover:
         return Refutation(
             self.op, self.statement, sizes, sample.shown(), named, float(left), float(right)
         )
+
+
+def _inserted(statement: Expr) -> str:
+    """What stands for the gradients and Jacobians of a statement is put in first."""
+    has_gradient = any(is_gradient(c) for c in statement.atoms(Component))
+    return "insert the gradient" if has_gradient else "insert the Jacobian"
+
+
+def _put_in(law: str, before: Expr, after: Expr, most: int) -> Iterator[tuple[str, Expr]]:
+    """What a step puts in, as it stands, if that is not too long; then multiplied out."""
+    settled = normal(after)
+    if after == before or work_on(after) > most:
+        yield law, settled
+        return
+    yield law, after
+    yield _CANCEL if settled == 0 else "multiply out", settled
 
 
 def _occurs(tensor: Tensor, expr: Expr) -> bool:

@@ -22,11 +22,17 @@ if TYPE_CHECKING:
 
 FORMATS = ("full", "concise", "json", "github")
 _PIPED = 10_000  # columns where nothing limits them: a line stays a line
+_SHORTEST = 28  # columns of what is cut, while others can make room
 _LONGEST_WORD = 16  # no shorter word is ever broken: rather, a table is wider than the terminal
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], color: bool | None) -> str:
-    """A table that fits the terminal, or COLUMNS; one line a row when it is piped without."""
+def table(
+    heads: Sequence[str], rows: Iterable[Sequence[str]], color: bool | None, cut: str = ""
+) -> str:
+    """A table that fits the terminal, or COLUMNS; one line a row when it is piped without.
+
+    `cut`: a column that is cut rather than folded. The last ones are left out to give it room.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -36,8 +42,10 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], color: bool | Non
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     cells = [[clean(cell) for cell in row] for row in rows]
     free = not console.is_terminal and not os.environ.get("COLUMNS", "").isdecimal()
-    room = (_PIPED if free else console.width) - 3 * len(heads)
-    widths = _widths([*zip(heads, *cells, strict=True)], room)
+    room = _PIPED if free else console.width
+    if cut:
+        heads, cells = _cut(heads, cells, room, heads.index(cut))
+    widths = _widths([*zip(heads, *cells, strict=True)], room - 3 * len(heads))
     for head, width in zip(heads, widths, strict=True):
         grid.add_column(head, overflow="fold", width=width)
     for row in cells:
@@ -46,6 +54,31 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], color: bool | Non
     with console.capture() as captured:
         console.print(grid)
     return "\n".join(line.rstrip() for line in captured.get().splitlines() if line.strip())
+
+
+def _cut(
+    heads: Sequence[str], rows: list[list[str]], room: int, at: int
+) -> tuple[Sequence[str], list[list[str]]]:
+    """One column as short as the others ask for, without the last of these while it has no room."""
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    count = len(heads)
+    while True:
+        left = room - 3 * count - sum(w for k, w in enumerate(widths[:count]) if k != at)
+        if left >= min(_SHORTEST, widths[at]) or count <= at + 1:
+            break
+        count -= 1
+    left = max(left, 1)
+    short = [[c if k != at else _ended(c, left) for k, c in enumerate(r[:count])] for r in rows]
+    return heads[:count], short
+
+
+def _ended(text: str, width: int) -> str:
+    """The beginning of a text, cut behind a word where there is one."""
+    if len(text) <= width:
+        return text
+    begun = text[: width - 1]
+    whole = begun.rpartition(" ")[0] if text[width - 1] != " " else begun
+    return (whole if len(whole) > width // 2 else begun).rstrip(" ,:") + "…"
 
 
 def _widths(columns: Sequence[Sequence[str]], room: int) -> list[int]:

@@ -122,7 +122,8 @@ class DTensorModule(TorchModule):
             ]
             parts = [t.name for t, sizes in self.made.partial.items() if size in sizes]
             letter = self._letter(size).replace(LEADING, "leading axes")
-            said = [f"{n} sums in the {p} pass" for n, p in zip(counts, _PASSES, strict=True) if n]
+            passes = zip(counts, _PASSES, strict=True)
+            said = [f"{n} sum{'s' * (n > 1)} in the {p} pass" for n, p in passes if n]
             said += [f"{', '.join(parts)} partial"] if parts else []
             yield f"{letter}: {', '.join(said) or 'nothing is exchanged'}"
 

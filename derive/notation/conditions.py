@@ -7,6 +7,7 @@ Iverson, A Programming Language, 1962; Knuth, Two notes on notation, 1992.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 from sympy import Add, Expr, Integer, Mul, S
@@ -99,6 +100,20 @@ class Iverson(Expr):
         return self.right, mirrored.get(self.relation, self.relation), self.left
 
     @property
+    def filled(self) -> Iverson:
+        """With what was put in for an index worked out: [1-r = 0] is [r = 1]."""
+        left, right = placed(self.left), placed(self.right)
+        if (left, right) == (self.left, self.right):
+            return self
+        found = Iverson(self.args[0], left, right)
+        places = found.atoms(Position)
+        if not isinstance(found, Iverson) or self.relation != EQUAL or len(places) != 1:
+            return found if isinstance(found, Iverson) else self
+        (place,) = places
+        value = found.solved_for(place.index)
+        return found if value is None else cast(Iverson, Iverson(Str(EQUAL), place, value))
+
+    @property
     def picks(self) -> Component | None:
         """The label t in δ_{c t}, if this is one."""
         sides = (self.left, self.right)
@@ -147,7 +162,8 @@ class Pick(Index):
     label: Expr
 
     def __new__(cls, index: Index, label: Expr) -> Pick:
-        self = cast(Pick, super().__new__(cls, whole_text(label), index.size, index.rank))
+        label = placed(label)
+        self = cast(Pick, super().__new__(cls, whole(label), index.size, index.rank))
         self.label = label
         return self
 
@@ -155,10 +171,18 @@ class Pick(Index):
         return (self.rank, self.name, self.size, self.label)
 
 
-def whole_text(number: Expr) -> str:
-    """Arithmetic of whole numbers as it stands in brackets: `s-k+1`."""
+def placed(number: Expr) -> Expr:
+    """The value of an index for which something was put in: 1 - k where k is 1 - r is r."""
+    picks = {p: p.index.label for p in number.atoms(Position) if isinstance(p.index, Pick)}
+    return number.xreplace(picks).expand() if picks else number
+
+
+def whole(number: Expr, shown: Callable[[Expr], str] = str, times: str = "*") -> str:
+    """Arithmetic of whole numbers as it stands in brackets: `s-k+1`, `1-k`."""
     terms = sorted(Add.make_args(number), key=lambda t: (t.is_number, _leads_minus(t)))
-    parts = [("-" if _leads_minus(t) else "+") + _factors_text(t) for t in terms]
+    if _leads_minus(terms[0]):
+        terms.sort(key=_leads_minus)
+    parts = [("-" if _leads_minus(t) else "+") + _factors_text(t, shown, times) for t in terms]
     return "".join(parts).removeprefix("+")
 
 
@@ -166,10 +190,10 @@ def _leads_minus(term: Expr) -> bool:
     return bool(term.as_coeff_Mul()[0].is_negative)
 
 
-def _factors_text(term: Expr) -> str:
+def _factors_text(term: Expr, shown: Callable[[Expr], str], times: str) -> str:
     number, rest = term.as_coeff_Mul()
-    factors = [] if rest == 1 else [str(f) for f in Mul.make_args(rest)]
-    return "*".join([*([str(abs(number))] if abs(number) != 1 or not factors else []), *factors])
+    factors = [] if rest == 1 else [shown(f) for f in Mul.make_args(rest)]
+    return times.join([*([str(abs(number))] if abs(number) != 1 or not factors else []), *factors])
 
 
 def iverson(relation: str, left: Expr, right: Expr) -> Expr:

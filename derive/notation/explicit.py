@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import TypeGuard
 
 from sympy import Add, Expr, KroneckerDelta, Mul, Pow, Rational, S
 
@@ -50,6 +51,21 @@ _TENSORS = (Component, KroneckerDelta, Partial, Position)
 def explicit(expr: Expr, free: Sequence[Index], letters: Sequence[Index]) -> Sum:
     """The expression as written where `free` stand on the left; dummies take `letters`."""
     return _Writer(letters).sum(expr, tuple(free), set(free))
+
+
+def summands(total: Expr, free: Sequence[Index], *, in_brackets: bool) -> list[Expr]:
+    """The terms of a sum in the order in which they are written."""
+    writer, parts = _Writer(()), Add.make_args(total)
+    terms = [writer.product(t, tuple(free), set(free), len(parts) == 1) for t in parts]
+    ordered = sorted(zip(parts, terms, strict=True), key=_term_key)
+    if in_brackets:
+        ordered.sort(key=lambda pair: _simplicity(pair[1]))
+    return [part for part, _ in ordered]
+
+
+def multiplicands(product: Expr) -> list[Expr]:
+    """The factors of a product in the order in which they are written."""
+    return sorted(Mul.make_args(product), key=_factor_key)
 
 
 class _Writer:
@@ -170,7 +186,7 @@ class _Writer:
         """A condition; where a label picks a value of an index, it is a delta."""
         if base.picks is not None:
             return base
-        sides = base.written
+        sides = base.filled.written
         left, right = (self.sum(s, _broadcast(s), taken) for s in sides[::2])
         taken.update(_letters_of(left), _letters_of(right))
         return Bracket(left, sides[1], right, base.holds)
@@ -195,7 +211,11 @@ def _unbound_bracket(expr: Expr) -> Sum:
 
 
 def _simplest_first(written: Sum) -> Sum:
-    return Sum(tuple(sorted(written.terms, key=lambda t: (t.negative, _degree(t)))))
+    return Sum(tuple(sorted(written.terms, key=_simplicity)))
+
+
+def _simplicity(term: Product) -> tuple[bool, int]:
+    return term.negative, _degree(term)
 
 
 def _unwrapped(written: Sum) -> Base:
@@ -223,9 +243,21 @@ def _picked(factors: list[Expr], dummies: list[Index]) -> tuple[list[Expr], list
         label = bracket.solved_for(index)
         others = [f for f in factors if f is not bracket]
         if label is not None and any(_axes(index, [f]) for f in others):
-            pick = {index: Pick(index, label)}
-            return _picked([f.xreplace(pick) for f in others], [d for d in dummies if d != index])
+            put = _put(index, label, others)
+            return _picked([f.xreplace(put) for f in others], [d for d in dummies if d != index])
     return factors, dummies
+
+
+def _put(index: Index, label: Expr, factors: Iterable[Expr]) -> dict[Index, Index]:
+    """What stands in the place of an index, also within what stands in the place of another."""
+    here = {Position(index): label}
+    picks = {p for f in factors for c in f.atoms(Component) for p in c.indices if _is_pick(p)}
+    inside = {p: Pick(p, p.label.xreplace(here)) for p in picks if p.label.has(Position(index))}
+    return {index: Pick(index, label), **inside}
+
+
+def _is_pick(index: Index) -> TypeGuard[Pick]:
+    return isinstance(index, Pick)
 
 
 def _axes(index: Index, factors: Iterable[Expr]) -> int:

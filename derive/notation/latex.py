@@ -11,7 +11,7 @@ from functools import singledispatch
 from sympy import Expr, KroneckerDelta, Rational, S, Symbol
 from sympy import latex as sympy_latex
 
-from derive.notation.conditions import Iverson, Pick, Position
+from derive.notation.conditions import Iverson, Pick, Position, whole
 from derive.notation.explicit import explicit, is_delta
 from derive.notation.marked import marked
 from derive.notation.nodes import Component, Index, Named, Partial, Size, Tensor
@@ -112,7 +112,8 @@ def gradient_latex(component: Component) -> str:
 def _subscripted(name: str, tensor: Tensor, indices: Sequence[Index]) -> str:
     if not indices:
         return name
-    inside = " ".join(map(_axis, tensor.axes(indices)))
+    axes = list(map(_axis, tensor.axes(indices)))
+    inside = axes[0] if len(axes) == 1 else " ".join(map(_apart, axes))
     return f"{{{name}}}_{{{inside}}}" if "_{" in name else f"{name}_{{{inside}}}"
 
 
@@ -120,19 +121,27 @@ def _axis(letters: Sequence[Index]) -> str:
     """One letter, or g S + s where an axis shows several."""
     if len(letters) == 1:
         return index_latex(letters[0])
-    terms = [
-        " ".join([index_latex(i), *(j.size.name for j in letters[k + 1 :])])
-        for k, i in enumerate(letters)
-    ]
-    return f"{{{'+'.join(terms)}}}"
+    sizes = [[j.size.name for j in letters[k + 1 :]] for k in range(len(letters))]
+    places = map(index_latex, letters)
+    terms = [" ".join([_apart(i) if n else i, *n]) for i, n in zip(places, sizes, strict=True)]
+    return "+".join(terms)
+
+
+_BRACED = re.compile(r"\{[^{}]*\}")
+_ARITHMETIC = re.compile(r"[-+ ]")
+
+
+def _apart(index: str) -> str:
+    """Arithmetic in brackets, where something stands beside it: b (s-k)."""
+    bare = index
+    while bare != (bare := _BRACED.sub("", bare)):
+        pass
+    return f"({index})" if _ARITHMETIC.search(bare) else index
 
 
 def index_latex(index: Index) -> str:
     """A letter, or what stands in its place: the label t_b, or s-k."""
-    if isinstance(index, Pick) and isinstance(index.label, Component):
-        return component_latex(index.label)
-    name = index.name.replace("*", " ")
-    return f"{{{name}}}" if isinstance(index, Pick) else name
+    return whole(index.label, _shown, " ") if isinstance(index, Pick) else index.name
 
 
 _RELATIONS = {"<": "<", "<=": r"\le", "==": "=", ">": ">", ">=": r"\ge"}
@@ -149,11 +158,23 @@ def _condition(condition: Bracket | Iverson) -> str:
 
 def sum_latex(written: Sum) -> str:
     """Terms with their signs."""
-    parts = [("-" if t.negative else "+") + _mark(_product(t), t.marked) for t in written.terms]
-    return "".join(parts).removeprefix("+") or "0"
+    last = len(written.terms) - 1
+    terms = [_mark(_product(t, k == last), t.marked) for k, t in enumerate(written.terms)]
+    signs = ["-" if t.negative else "+" for t in written.terms]
+    return "".join(s + t for s, t in zip(signs, terms, strict=True)).removeprefix("+") or "0"
 
 
-def _product(term: Product) -> str:
+_OPEN = re.compile(r"\\end\{cases\}\}*$")
+
+
+def _beside(factors: Sequence[str], is_last: bool = True) -> str:
+    """Factors side by side; cases, which have no right edge, in brackets if something follows."""
+    closed = factors[:-1] if is_last else factors
+    shown = [rf"\left({f}\right)" if _OPEN.search(f) else f for f in closed]
+    return " ".join([*shown, *factors[len(closed) :]])
+
+
+def _product(term: Product, is_last: bool) -> str:
     """Gradients, then a fraction, then brackets, then deltas."""
     number = Rational(term.number)
     deltas = [f for f in term.above if is_delta(f.base)]
@@ -166,7 +187,7 @@ def _product(term: Product) -> str:
         f for f in term.above if isinstance(f.base, (Sum, Operator)) and f.exponent == S.One
     ]
     others = [f for f in term.above if f not in leading + brackets + deltas]
-    below = ([_whole(number.q)] if number.q != 1 else []) + [_factor(f) for f in term.below]
+    below = ([_whole(number.q)] if number.q != 1 else []) + _divisors(term, number)
     above = [_whole(number.p)] if number.p != 1 else []
     in_front = not leading and all(isinstance(f.base, Size) for f in term.below)
     inline = others if in_front else []
@@ -175,11 +196,20 @@ def _product(term: Product) -> str:
     if below:
         if not above and not inline and deltas:
             above, deltas = [_factor(f) for f in deltas], []
-        parts.append(rf"\frac{{{' '.join(above) or '1'}}}{{{' '.join(below)}}}")
+        parts.append(rf"\frac{{{_beside(above) or '1'}}}{{{_beside(below)}}}")
     else:
         parts += above
     parts += [_factor(f) for f in [*inline, *brackets, *deltas]]
-    return " ".join(parts) or "1"
+    return _beside(parts, is_last) or "1"
+
+
+def _divisors(term: Product, number: Rational) -> list[str]:
+    """What stands below the line; a sum that stands there alone needs no brackets."""
+    if number.q == 1 and len(term.below) == 1:
+        (alone,) = term.below
+        if isinstance(alone.base, Sum) and alone.exponent == S.One:
+            return [_mark(sum_latex(alone.base), alone.marked)]
+    return [_factor(f) for f in term.below]
 
 
 def _whole(number: int) -> str:

@@ -21,7 +21,7 @@ from derive.page import view
 from derive.page.checks import Outcome, backends, checks
 from derive.page.code import Module, backlinks, modules
 from derive.page.graph import drawing
-from derive.page.mathml import math
+from derive.page.mathml import math, remark
 from derive.page.rules import rules
 from derive.plan.program import plan
 from derive.plan.roles import kernel_class
@@ -55,7 +55,9 @@ def _render(op: Op, derivation: Derivation, outcomes: Sequence[Outcome]) -> str:
         font=_font(),
         op=op,
         headline=headline,
-        rest=rest,
+        title=remark(headline),
+        remarks=remark(rest),
+        legend=view.legend(op),
         command=command_of(op).removeprefix("derive generate "),
         kind=kernel_class(op),
         equations=list(view.tensors(derivation)),

@@ -13,14 +13,15 @@ from math import prod
 from typing import Any
 
 import mpmath
-from sympy import Add, Expr
+from sympy import Add, Expr, Mul, Pow
 
 from derive.derivation import Derivation
 from derive.forms import form
-from derive.notation.evaluate import Evaluator
+from derive.notation.evaluate import Evaluator, Point
+from derive.notation.explicit import multiplicands, summands
 from derive.notation.latex import component_latex
-from derive.notation.nodes import Component, Index, Tensor
-from derive.notation.op import Equation, gradient
+from derive.notation.nodes import Component, Index, Tensor, free_indices
+from derive.notation.op import Equation, gradient, is_gradient
 from derive.notation.point import Sample
 from derive.notation.solution import Solution
 from derive.page.worked import Worked, Working, decimal, given
@@ -74,12 +75,27 @@ def example(derivation: Derivation) -> Example | None:
 
 
 class _InOrder(Evaluator):
-    """An evaluator that adds what is positive first, as sums are written."""
+    """An evaluator that adds and multiplies in the order in which the formula is written."""
 
-    def _applied(self, expr: Expr, args: list[Any]) -> Any:
+    def value(self, expr: Expr, at: Point) -> Any:
         if isinstance(expr, Add):
-            args.sort(key=lambda a: a.latex.startswith("-"))
-        return super()._applied(expr, args)
+            return self._total(expr, at, in_brackets=False)
+        if isinstance(expr, Mul) and not self._is_excluded(expr, at):
+            factors = multiplicands(expr)
+            factors.sort(key=lambda f: not (isinstance(f, Component) and is_gradient(f)))
+            return self.arithmetic.product([self._factor(f, at) for f in factors])
+        if isinstance(expr, Pow):
+            return self.arithmetic.power(self._factor(expr.base, at), self.value(expr.exp, at))
+        return super().value(expr, at)
+
+    def _factor(self, expr: Expr, at: Point) -> Any:
+        if isinstance(expr, Add):
+            return self._total(expr, at, in_brackets=True)
+        return self.value(expr, at)
+
+    def _total(self, expr: Expr, at: Point, *, in_brackets: bool) -> Any:
+        terms = summands(expr, free_indices(expr), in_brackets=in_brackets)
+        return self.arithmetic.total([self.value(t, at) for t in terms])
 
 
 class _Follower:
@@ -89,6 +105,7 @@ class _Follower:
         self.sample = self._drawn()
         self.sizes = self.sample.sizes
         self.values: dict[tuple[Tensor, tuple[int, ...]], Any] = {}
+        self.shown: dict[Tensor, tuple[int, ...]] = {}  # of the one compared: no zero, if it can be
         self.numbers = Evaluator(self.sizes, self.sample.scalars, self._number)
         scalars = {s: given(v) for s, v in self.sample.scalars.items()}
         self.working = _InOrder(self.sizes, scalars, self._known, Working())
@@ -99,8 +116,10 @@ class _Follower:
     def run(self) -> Example:
         op = self.op
         start = (*op.inputs, *(gradient(c) for c in op.outputs if self._matters(gradient(c))))
-        derived, differences = self._compared()
         last = [*self.chain.values()][-1].target
+        place = next((p for p in self._places(last) if self._number(last, p)), self._first(last))
+        self.shown = {last.tensor: place}
+        derived, differences = self._number(last, place), self._difference(place)
         return Example(
             self.wrt,
             tuple((s.name, n) for s, n in self.sizes.items()),
@@ -132,17 +151,15 @@ class _Follower:
     def _known(self, component: Component, place: tuple[int, ...]) -> Worked:
         return given(self._number(component, place))
 
-    def _compared(self) -> tuple[Any, Any]:
-        """The first component of the gradient, and what Σ dy y changes by for a small step."""
-        last = [*self.chain.values()][-1].target
+    def _difference(self, place: tuple[int, ...]) -> Any:
+        """What Σ dy y changes by for a small step of one component of the input."""
         declared = self.op.tensors[self.wrt]
-        place = (0,) * len(declared.indices)
         sides = []
         for step in (_STEP, -_STEP):
             moved = self._drawn()
             moved.known[declared.tensor, place] += step
             sides.append(self._loss(moved))
-        return self._number(last, place), _real((sides[0] - sides[1]) / (2 * _STEP))
+        return _real((sides[0] - sides[1]) / (2 * _STEP))
 
     def _loss(self, sample: Sample) -> Any:
         lookup = sample.evaluator.lookup
@@ -162,20 +179,27 @@ class _Follower:
         return Line(component, equation, self._matrix(component), worked)
 
     def _worked(self, equation: Equation) -> str:
-        """The first component with the numbers put in; empty if that would be too long."""
+        """A component with the numbers put in; empty if that would be too long."""
         if isinstance(equation.expr, Solution):
             return ""
-        place = dict.fromkeys(equation.target.indices, 0)
-        found = self.working.value(equation.expr, place).latex
-        value = self._number(equation.target, (0,) * len(equation.target.indices))
+        target = equation.target
+        place = self.shown.get(target.tensor, self._first(target))
+        at = dict(zip(target.indices, place, strict=True))
+        found = self.working.value(equation.expr, at).latex
+        value = self._number(target, place)
         if len(found) > _MOST_WORKED or found == decimal(value):
             return ""
         return f"{self._shown_place(equation.target)} = {found} = {decimal(value)}"
 
     def _shown_place(self, component: Component) -> str:
         """`x_{0 0}`: a component with places for its letters."""
-        zeros = [Index("0", i.size, i.rank) for i in component.indices]
-        return component_latex(Component(component.tensor, *zeros))
+        place = self.shown.get(component.tensor, self._first(component))
+        pairs = zip(place, component.indices, strict=True)
+        places = [Index(str(n), i.size, i.rank) for n, i in pairs]
+        return component_latex(Component(component.tensor, *places))
+
+    def _first(self, component: Component) -> tuple[int, ...]:
+        return (0,) * len(component.indices)
 
     def _matrix(self, component: Component) -> str:
         """A number, a row, a matrix, or matrices side by side; empty if there are too many."""

@@ -13,6 +13,8 @@ _CHANGED = '<mrow style="color:#FF0000;">'  # what \textcolor{red} becomes
 _NEW = '<mrow class="new">'
 # `{w_{in}}_{a b}`, which TeX needs, with all that stands below on one line
 _BELOW = re.compile(r"\{((?:\\mathrm\{[^{}]*\}|[^{}])*)_\{\\mathrm\{([^{}]*)\}\}\}_\{")
+_AS_CODE = Markup("<code>{}</code>")
+_CODE = re.compile(r"`([^`]+)`")
 _MATHEMATICS = re.compile(r"\$(.*?)\$")
 
 
@@ -34,6 +36,12 @@ def prose(text: str) -> Markup:
     parts = _MATHEMATICS.split(text)
     made = (math(p, block=False) if k % 2 else Markup(escape(p)) for k, p in enumerate(parts))  # noqa: S704  # escaped
     return Markup().join(made)
+
+
+def remark(text: str) -> Markup:
+    """Text in which `…` is code."""
+    parts = enumerate(_CODE.split(text))
+    return Markup().join(_AS_CODE.format(p) if k % 2 else Markup(escape(p)) for k, p in parts)  # noqa: S704  # escaped
 
 
 def count_latex(text: str) -> str:

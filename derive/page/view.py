@@ -13,14 +13,18 @@ from derive.derivation import Derivation
 from derive.emit.document import Display, chapters, display, equation_row, law_latex
 from derive.emit.latex_lines import Row
 from derive.emit.narrative import lemma
-from derive.forms import FORMS, Form, form, polynomial_text
+from derive.forms import FORMS, form, polynomial_text
+from derive.notation.conditions import EQUAL, Iverson, Position
 from derive.notation.latex import component_latex, name_latex, to_latex
 from derive.notation.nodes import free_indices
-from derive.notation.op import Equation
+from derive.notation.op import Equation, Op
 from derive.notation.unicode import name_unicode
 from derive.page.example import Example, Line, example
 from derive.page.mathml import count_latex, math, prose
 from derive.rewrite import Step
+from derive.simplify.identities import Identity
+from derive.theorems.relations import in_words
+from derive.theorems.symmetries import Symmetry
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,7 @@ class Theorem:
     """An equation, where it comes from, its proof."""
 
     equation: Markup
-    reason: str
-    is_code: bool  # the reason is told in the op language
+    reason: Markup
     proof: Passage
 
 
@@ -122,6 +125,19 @@ def whole(derivation: Derivation, one: Equation) -> Markup:
     return math(f"{row.left} = {row.right}")
 
 
+def legend(op: Op) -> Markup:
+    """How equations are read, told with a letter of the op."""
+    told = ["A letter that stands twice in a product is summed over."]
+    if op.letters:
+        letter = op.letters[-1]
+        ones, size = rf"$\mathbf{{1}}_{{{letter.name}}}$", letter.size.name
+        told.append(f"{ones} is a one for each ${letter.name}$, and ${size}$ how many there are.")
+    brackets = (b for e in op.equations for b in e.expr.atoms(Iverson))
+    if any(b.relation == EQUAL and len(b.atoms(Position)) > 1 for b in brackets):
+        told.append("What an index points at beyond its axis is zero.")
+    return prose(" ".join(told))
+
+
 def gradients(derivation: Derivation) -> Iterator[Gradient]:
     """In the order of the derivation."""
     definitions = definitions_of(derivation)
@@ -139,9 +155,10 @@ def _passage(id_: str, shown: Display, definitions: Definitions) -> Passage:
     rows = tuple(_row(row, definitions) for row in shown.rows)
     first, last = shown.rows[0], shown.rows[-1]
     result = math(f"{first.left} = {_unmarked(last.right)}")
-    count = len(rows) - 1
-    steps = "" if count < 1 else "1 step" if count == 1 else f"{count} steps"
-    return Passage(id_, slug(shown.kind), prose(shown.sentence.rstrip(":")), result, rows, steps)
+    count = len(rows) - (not rows[0].law)
+    steps = "" if count < 1 or len(rows) == 1 else "1 step" if count == 1 else f"{count} steps"
+    sentence = prose(shown.sentence.rstrip(":"))
+    return Passage(id_, slug(shown.kind), sentence, result, rows, steps)
 
 
 def _row(row: Row, definitions: Definitions) -> Shown:
@@ -177,14 +194,14 @@ def _every(steps: Iterable[Step]) -> Iterator[Step]:
 
 
 def ways(derivation: Derivation, name: str) -> Iterator[Way]:
-    """The forms of one gradient, those that come to the same once."""
-    seen: list[Form] = []
+    """The forms of one gradient, those that are written alike once."""
+    seen: list[tuple[Markup, ...]] = []
     for kind in ("closed", "factored", "chain"):
         made = form(derivation, name, kind)
-        if any(made.equations == other.equations for other in seen):
-            continue
-        seen.append(made)
         rows = tuple(whole(derivation, e) for e in made.equations)
+        if rows in seen:
+            continue
+        seen.append(rows)
         cost = math(count_latex(polynomial_text(made.operations)), block=False)
         yield Way(kind, _EXPLAINED[kind], rows, cost)
     assert set(_EXPLAINED) == set(FORMS)
@@ -196,11 +213,19 @@ def theorems(derivation: Derivation) -> Iterator[Theorem]:
     for k, identity in enumerate(derivation.identities, 1):
         free = tuple(free_indices(identity.left))
         sides = (to_latex(side, free, op.letters) for side in (identity.left, identity.right))
-        used = dict.fromkeys(s.law for s in identity.steps if s.law.startswith("definition"))
-        reason = identity.reason or f"by {', '.join(used)}".replace(", definition of", ",")
         shown = display(op, lemma(identity.steps), marked=True)
         proof = _passage(f"theorem-{k}", shown, definitions_of(derivation))
-        yield Theorem(math(" = ".join(sides)), reason, bool(identity.reason), proof)
+        yield Theorem(math(" = ".join(sides)), _reason(op, identity), proof)
+
+
+def _reason(op: Op, identity: Identity) -> Markup:
+    """Where a theorem comes from."""
+    if isinstance(identity.symmetry, Symmetry):
+        told = in_words(op, identity.symmetry, lambda c: f"${component_latex(c)}$")
+        return prose(f"Because {told}.")
+    used = dict.fromkeys(s.law for s in identity.steps if s.law.startswith("definition"))
+    names = law_latex(", ".join(used)).replace(", definition of", ",")
+    return prose(f"Because {identity.reason}." if identity.reason else f"By the {names}.")
 
 
 def numbers(derivation: Derivation) -> tuple[Example, Mapping[str, tuple[Numbers, ...]]] | None:

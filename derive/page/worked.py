@@ -24,6 +24,7 @@ class Worked:
     latex: str
     kind: str = "number"
     exact: int | None = None  # a whole number that is no rounding
+    ratio: tuple[int, int] | None = None  # a fraction of whole numbers
 
     @property
     def factor(self) -> str:
@@ -54,8 +55,10 @@ class Working:
     """Sums and products of what was worked out."""
 
     def number(self, p: int, q: int = 1) -> Worked:
-        shown = str(p) if q == 1 else rf"{'-' * (p < 0)}\tfrac{{{abs(p)}}}{{{q}}}"
-        return Worked(DIGITS.number(p, q), shown, exact=p if q == 1 else None)
+        value = DIGITS.number(p, q)
+        if q == 1:
+            return Worked(value, str(p), exact=p)
+        return Worked(value, rf"{'-' * (p < 0)}\tfrac{{{abs(p)}}}{{{q}}}", ratio=(p, q))
 
     def pi(self) -> Worked:
         return Worked(DIGITS.pi(), r"\pi")
@@ -68,7 +71,7 @@ class Working:
         return Worked(DIGITS.total(t.value for t in terms), shown.removeprefix("+"), "sum")
 
     def product(self, factors: Iterable[Worked]) -> Worked:
-        factors = list(factors)
+        factors = [part for f in factors for part in self._parted(f)]
         value = DIGITS.product(f.value for f in factors)
         if any(f.exact == 0 for f in factors):
             return self.number(0)
@@ -84,6 +87,13 @@ class Working:
         if not below:
             return Worked(value, sign + top, "product")
         return Worked(value, rf"{sign}\frac{{{top or 1}}}{{{_times(below)}}}", "product")
+
+    def _parted(self, factor: Worked) -> Iterable[Worked]:
+        """A fraction as a factor: its halves stand above and below the line."""
+        if factor.ratio is None:
+            return (factor,)
+        above, below = map(self.number, factor.ratio)
+        return above, self.power(below, self.number(-1))
 
     def power(self, base: Worked, exponent: Worked) -> Worked:
         value = DIGITS.power(base.value, exponent.value)

@@ -9,7 +9,7 @@ theorem with its proof, and nothing here knows these names.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from math import prod
 from typing import cast
@@ -48,7 +48,8 @@ class Identity:
     left: Expr
     right: Expr
     steps: tuple[Step, ...]
-    reason: str = ""  # the symmetry of the op that it follows from
+    reason: str = ""  # what of the op it follows from
+    symmetry: object = field(default=None, compare=False)  # if that is one, told by whoever prints
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ norm is the relation of x + c, Euler's theorem is that of a scaling.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sympy import Add, Expr, Mul, S
 
@@ -39,7 +39,7 @@ def relations(derivation: Derivation) -> Iterator[Identity]:
                 continue
             verdict = prove_statement(derivation, statement)
             if isinstance(verdict, Proof):
-                yield _identity(verdict, _reason(op, symmetry))
+                yield _identity(verdict, _reason(op, symmetry), symmetry)
 
 
 def _statement(op: Op, symmetry: Symmetry) -> Statement:
@@ -81,20 +81,55 @@ def _at(expr: Expr, place: Component) -> Expr:
     return chain.expr
 
 
-def _identity(proof: Proof, reason: str) -> Identity:
+def _identity(proof: Proof, reason: str, symmetry: Symmetry) -> Identity:
     """The proof as steps from left - right down to 0."""
     left, right = proof.statement.lhs, proof.statement.rhs
     chain = Chain(left, left - right)
     for law, after in proof.steps:
         chain.record(law, "", after)
-    return Identity(left, right, tuple(chain.steps), reason)
+    return Identity(left, right, tuple(chain.steps), reason, symmetry)
+
+
+def in_words(op: Op, symmetry: Symmetry, shown: Callable[[Component], str]) -> str:
+    """The symmetry as a sentence; `shown` prints a component, and a product is side by side."""
+    c = shown(_constant(op, symmetry))
+    changed = " and ".join(
+        f"{'subtracting' if p.sign < 0 else 'adding'} {c}{_scaled(p.scales, p.component, shown)} "
+        f"{'from' if p.sign < 0 else 'to'} {shown(p.component)}"
+        for p in symmetry.parts
+    )
+    if symmetry.answers is None:
+        scalars = ", ".join(shown(Component(Tensor(p.symbol.name))) for p in op.parameters)
+        return f"for any {c}, {changed} would change no output, were it not for {scalars}"
+    told = zip(op.outputs, symmetry.answers, strict=True)
+    answers = " and ".join(_answer_in_words(a, y, c, shown) for y, a in told)
+    return f"for any {c}, {changed} {answers}"
+
+
+def _answer_in_words(
+    answer: Answer, output: Component, c: str, shown: Callable[[Component], str]
+) -> str:
+    if not answer.k:
+        return f"leaves {shown(output)} as it is"
+    times = "" if abs(answer.k) == 1 else f"{abs(answer.k)} times "
+    verb, way = ("subtracts", "from") if answer.k < 0 else ("adds", "to")
+    return f"{verb} {times}{c}{_scaled(answer.scales, output, shown)} {way} {shown(output)}"
+
+
+def _scaled(scales: bool, component: Component, shown: Callable[[Component], str]) -> str:
+    return f" {shown(component)}" if scales else ""
+
+
+def _constant(op: Op, symmetry: Symmetry) -> Component:
+    """c, under a name that the op does not have."""
+    taken = {*op.tensors, *(i.name for i in op.letters)}
+    name = next(n for n in ("c", "a", "s", "t", "const") if n not in taken)
+    return Component(Tensor(name), *symmetry.over)
 
 
 def _reason(op: Op, symmetry: Symmetry) -> str:
-    """The symmetry in words."""
-    taken = {*op.tensors, *(i.name for i in op.letters)}
-    name = next(n for n in ("c", "a", "s", "t", "const") if n not in taken)
-    c = component_text(Component(Tensor(name), *symmetry.over))
+    """The symmetry in the op language."""
+    c = component_text(_constant(op, symmetry))
     changed = ", ".join(
         f"{component_text(p.component)} {'-' if p.sign < 0 else '+'} {c}"
         + (f"*{component_text(p.component)}" if p.scales else "")

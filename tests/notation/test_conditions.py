@@ -150,7 +150,7 @@ PRINTED = {  # a right side, as it is printed, in LaTeX
     "where(x[i,j] > 0, where(j < 2, x[i,j], 1), 0)": (
         "where(j < 2, x[i,j], 1)*where(x[i,j] > 0, 1, 0)",
         (
-            r"\begin{cases} x_{i j} & j < 2 \\ 1 & \text{otherwise} \end{cases}"
+            r"\left(\begin{cases} x_{i j} & j < 2 \\ 1 & \text{otherwise} \end{cases}\right)"
             r" \left[x_{i j} > 0\right]"
         ),
     ),

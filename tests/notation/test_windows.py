@@ -98,15 +98,15 @@ def test_where_sums_stand(right: str) -> None:
 # -- printed --------------------------------------------------------------------------------------
 
 PRINTED = {  # a right side, as it is printed, in LaTeX
-    "x[b,s-1]": ("x[b,s-1]", "x_{b {s-1}}"),
-    "x[b,s+2]": ("x[b,s+2]", "x_{b {s+2}}"),
-    "x[b,2*s]": ("x[b,2*s]", "x_{b {2 s}}"),
-    "x[b,-s]": ("x[b,-s]", "x_{b {-s}}"),
-    "x[b,S-1-s]": ("x[b,S-s-1]", "x_{b {S-s-1}}"),
-    "x[b,s-k]*w[k]": ("x[b,s-k]*w[k]", "x_{b {s-k}} w_{k}"),
-    "x[b,0]*1[s]": ("1[s]*x[b,0]", r"\mathbf{1}_{s} x_{b {0}}"),
-    "x[b,s] - x[b,s-1]": ("x[b,s] - x[b,s-1]", "x_{b s}-x_{b {s-1}}"),
-    "exp(x[b,s-1])": ("exp(x[b,s-1])", r"\exp\left(x_{b {s-1}}\right)"),
+    "x[b,s-1]": ("x[b,s-1]", "x_{b (s-1)}"),
+    "x[b,s+2]": ("x[b,s+2]", "x_{b (s+2)}"),
+    "x[b,2*s]": ("x[b,2*s]", "x_{b (2 s)}"),
+    "x[b,-s]": ("x[b,-s]", "x_{b (-s)}"),
+    "x[b,S-1-s]": ("x[b,S-s-1]", "x_{b (S-s-1)}"),
+    "x[b,s-k]*w[k]": ("x[b,s-k]*w[k]", "x_{b (s-k)} w_{k}"),
+    "x[b,0]*1[s]": ("1[s]*x[b,0]", r"\mathbf{1}_{s} x_{b 0}"),
+    "x[b,s] - x[b,s-1]": ("x[b,s] - x[b,s-1]", "x_{b s}-x_{b (s-1)}"),
+    "exp(x[b,s-1])": ("exp(x[b,s-1])", r"\exp\left(x_{b (s-1)}\right)"),
 }
 
 
@@ -313,7 +313,7 @@ def test_an_axis_of_several_indices_is_read_and_written_as_declared() -> None:
     op = read(GROUPED)
     assert [i.name for i in op.inputs[0].indices] == ["n", "g", "s"]
     assert shown(op) == ["y[n,g] = 1[s]*x[n,g*S+s]^2"]
-    assert latex(op) == r"y_{n g} = \mathbf{1}_{s} x_{n {g S+s}}^{2}"
+    assert latex(op) == r"y_{n g} = \mathbf{1}_{s} x_{n (g S+s)}^{2}"
     check_means_the_same(again(op), op)
 
 
