@@ -162,8 +162,10 @@ _ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
 
 
 def _escaped(text: str) -> str:
-    """Text in which no character means anything to TeX."""
-    return "".join(_ESCAPES.get(c, c) for c in text)
+    """Text in which no character means anything to TeX; what stands in `…` is code."""
+    parts = enumerate(re.split(r"`([^`]+)`", text))
+    shown = ((k % 2, "".join(_ESCAPES.get(c, c) for c in part)) for k, part in parts)
+    return "".join(rf"\texttt{{{part}}}" if is_code else part for is_code, part in shown)
 
 
 # -- for a terminal ----------------------------------------------------------------------------

@@ -115,7 +115,7 @@ class _Measure:
         if sign == "\\begin{cases}":
             return self.sequence("\\end{cases}") + 1.0
         if sign.startswith(("\\left", "\\right")):
-            return 0.55
+            return 0.6
         return 0.0 if sign.isspace() else _WIDTHS.get(sign, 0.55)
 
 

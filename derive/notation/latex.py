@@ -76,8 +76,12 @@ def _mark(shown: str, is_marked: bool) -> str:
 _ACCENTS = re.compile(r"(.+)_(hat|dot)(\d*)")
 
 
+_NUMBERED = re.compile(r"([A-Za-z])(\d+)")
+
+
 def name_latex(name: str) -> str:
-    """A name: Greek letters as such, one letter in italics, `w_in` as a word with a subscript."""
+    """A name: Greek letters as such, one letter in italics; `w_in` and `r1` with a subscript."""
+    name = "_".join(found.groups()) if (found := _NUMBERED.fullmatch(name)) else name
     if accented := _ACCENTS.fullmatch(name):
         inner, accent, number = accented.groups()
         shown = rf"\{accent}{{{name_latex(inner)}}}"

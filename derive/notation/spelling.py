@@ -20,6 +20,7 @@ MACROS = GREEK | {f"var{k}" for k in ("epsilon", "theta", "phi", "rho", "sigma",
 _SPOKEN = {"ln": "log", "ReLU": "relu", "sgn": "sign"}
 _CALLED = frozenset({*WORDS, *FUNCTIONS})
 _WORD = re.compile(r"\\[a-z*]+\s*\{\s*\\?(.*?)\s*\}", re.DOTALL)
+_NUMBERED = re.compile(r"([A-Za-z])(\d+)")
 _PIECE = re.compile(r"[a-z][0-9]*")
 MOST_LETTERS = 40
 
@@ -38,6 +39,7 @@ def function(name: str) -> str | None:
 
 
 def _key(name: str) -> str:
+    name = "_".join(found.groups()) if (found := _NUMBERED.fullmatch(name)) else name
     stem, _, below = name.partition("_")
     stem = _ALIASES.get(stem, stem)
     return f"{stem}_{below}" if below else stem

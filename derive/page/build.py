@@ -74,6 +74,7 @@ def _render(op: Op, derivation: Derivation, outcomes: Sequence[Outcome]) -> str:
         example=found[0] if found else None,
         numbers=found[1] if found else {},
         compared=view.compared(found[0]) if found else (),
+        setting=view.setting(found[0]) if found else "",
         modules=code,
         links=backlinks(code),
         verified=backends(outcomes),

@@ -19,7 +19,7 @@ from derive.derivation import Derivation
 from derive.forms import form
 from derive.notation.evaluate import Evaluator, Point
 from derive.notation.explicit import multiplicands, summands
-from derive.notation.latex import component_latex
+from derive.notation.latex import component_latex, name_latex
 from derive.notation.nodes import Component, Index, Tensor, free_indices
 from derive.notation.op import Equation, gradient, is_gradient
 from derive.notation.point import Sample
@@ -50,7 +50,7 @@ class Example:
     """What is given, what is computed forward, what back; one component against differences."""
 
     wrt: str
-    sizes: tuple[tuple[str, int], ...]
+    setting: tuple[str, ...]  # LaTeX: sizes and parameters with their values
     given: tuple[Line, ...]
     forward: tuple[Line, ...]
     back: tuple[Line, ...]
@@ -122,7 +122,7 @@ class _Follower:
         derived, differences = self._number(last, place), self._difference(place)
         return Example(
             self.wrt,
-            tuple((s.name, n) for s, n in self.sizes.items()),
+            tuple(self._setting()),
             tuple(self._line(c, None) for c in start),
             tuple(self._line(e.target, e) for e in op.equations),
             tuple(self._line(e.target, e) for e in self.chain.values()),
@@ -130,6 +130,11 @@ class _Follower:
             decimal(derived, _COMPARED),
             decimal(differences, _COMPARED),
         )
+
+    def _setting(self) -> Iterator[str]:
+        values = {s.name: str(n) for s, n in self.sizes.items()}
+        values |= {s.name: decimal(v) for s, v in self.sample.scalars.items()}
+        return (f"{name_latex(name)} = {value}" for name, value in values.items())
 
     def _matters(self, cotangent: Component) -> bool:
         used = {c.tensor for e in self.chain.values() for c in e.expr.atoms(Component)}

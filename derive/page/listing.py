@@ -38,7 +38,8 @@ def listing(source: str, notes: Mapping[str, object]) -> tuple[Chunk, ...]:
     plain, shown = source.splitlines(), _coloured(source)
     chunks = []
     for name, first, last in _parts(source, len(plain)):
-        segments = _segments(plain[first:last], shown[first:last], notes)
+        end = next((k for k in range(last, first, -1) if plain[k - 1].strip()), first)
+        segments = _segments(plain[first:end], shown[first:end], notes)
         chunks.append(Chunk(name, tuple(segments)))
     return tuple(chunks)
 

@@ -237,6 +237,11 @@ def numbers(derivation: Derivation) -> tuple[Example, Mapping[str, tuple[Numbers
     return found, {k: tuple(_numbers(derivation, n) for n in v) for k, v in parts.items()}
 
 
+def setting(found: Example) -> Markup:
+    """The sizes and parameters of the example."""
+    return prose(", ".join(f"${one}$" for one in found.setting))
+
+
 def compared(found: Example) -> tuple[Markup, Markup]:
     """One component as derived, and by differences."""
     return math(f"{found.component} = {found.derived}"), math(found.differences)

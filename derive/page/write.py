@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from markupsafe import Markup
+
 from derive.emit import workers
 from derive.emit.backends import BACKENDS
 from derive.emit.document import title
@@ -19,6 +21,7 @@ from derive.errors import DeriveError
 from derive.notation.op import Op
 from derive.page.build import FONT, page
 from derive.page.checks import Outcome
+from derive.page.mathml import remark
 from derive.plan.roles import kernel_class
 
 INDEX = "index"
@@ -32,7 +35,7 @@ class Entry:
     """A line of the index."""
 
     name: str
-    headline: str
+    title: Markup
     kind: str
     header: str
 
@@ -102,7 +105,7 @@ def _own() -> tuple[Source, ...]:
 
 def index(ops: Sequence[Op]) -> str:
     """A page that leads to those of the ops."""
-    entries = [Entry(op.name, title(op)[0], kernel_class(op), op.header) for op in ops]
+    entries = [Entry(op.name, remark(title(op)[0]), kernel_class(op), op.header) for op in ops]
     return render("html/index.html.jinja", entries=entries)
 
 
