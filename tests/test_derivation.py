@@ -348,3 +348,10 @@ def test_deriving_twice_gives_the_same() -> None:
     with keeping_shape():
         for op in shipped():
             assert trace(differentiate(op)) == trace(differentiate(op))
+
+
+def test_letters_of_derivatives_are_none_that_the_op_has() -> None:
+    """∂l/∂x_p beside a parameter p could be read as one component."""
+    (op,) = derive.parse("op f(x[n], r; p = 1/2) -> y[n]\ny[n] = r*x[n]/(1 - p)\n")
+    assert [i.name for i in primes(op).values()] == ["q"]
+    assert differentiate(op).show().count("dx[q] = dy[q]*r/(1 - p)") == 2

@@ -396,6 +396,15 @@ def test_what_cannot_be_read_is_refused(equation: str) -> None:
 # -- which indices are free ------------------------------------------------------------------------
 
 
+def test_a_proof_shows_what_it_puts_in() -> None:
+    proof = prove(named("layer_norm"), "dx[b,h]*1[h] = 0")
+    assert isinstance(proof, Proof)
+    laws = [law for law, _ in proof.steps]
+    assert laws == ["", "insert the gradient", "multiply out", "definition of mu, definition of m"]
+    shown = str(prove(named("layer_norm"), "dgamma[h]*gamma[h] - dgamma[h]*gamma[h] = 0 for h"))
+    assert shown.splitlines()[-1].startswith("    = 0")
+
+
 def test_for_names_the_free_indices() -> None:
     op = named("layer_norm")
     assert prove(op, "mu[b,h]*sigma[b] = mu[b,h]*sqrt(v[b] + eps) for b, h")

@@ -32,8 +32,9 @@ SENTENCES = {
     "jacobian": "The derivative of ${of}$ with respect to ${wrt}$:",
     "chain rule": "The backpropagated gradient:",
     "substitution": "Substituting the gradients already derived:",
-    "adjoint": "A change of the right side changes the unknown by the solution for that change, "
-    "so the gradient of the right side solves the transposed relation:",
+    "adjoint": "The right side less the left has a name of its own, as its gradient comes first. "
+    "A change of it changes the unknown by the solution for that change, so this gradient solves "
+    "the transposed relation:",
     "identity": "where",
     "continued": "and so",
 }

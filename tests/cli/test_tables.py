@@ -115,6 +115,21 @@ def test_the_table_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> No
         assert {"matrix", "product"} <= words
 
 
+@pytest.mark.parametrize(("columns", "heads"), [(120, 3), (80, 2), (40, 2), (20, 2)])
+def test_a_column_is_cut_and_others_make_room(
+    monkeypatch: pytest.MonkeyPatch, columns: int, heads: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    rows = [("norm", "Layer normalization of each row, as of a batch of rows", "x " * 20)]
+    lines = report.table(("op", "title", "class"), rows, color=None, cut="title").splitlines()
+    assert len(lines) == 3  # one line a row
+    assert lines[0].split() == ["op", "title", "class"][:heads]
+    assert max(map(len, lines)) <= columns
+    shown = lines[2].removeprefix(" norm").split("   ")[-1 if heads == 2 else -2].strip()
+    assert rows[0][1].startswith(shown.removesuffix("…"))
+    assert len(shown) > min(columns // 4, 20)
+
+
 def test_list_shows_the_ops_that_are_named(
     derive: Runner, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

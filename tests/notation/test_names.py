@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from derive.emit.document import equation_row
 from derive.errors import SourceError
 from derive.notation.reader import read_ops
 
@@ -25,6 +26,12 @@ def test_no_name_hides_a_function_of_the_module(
     assert (refusal.code, refusal.span[:2]) == ("E212", place)
     assert message in refusal.message
     assert refusal.help.startswith("call it `")
+
+
+def test_a_number_behind_a_letter_stands_below() -> None:
+    (op,) = read_ops("op f(r1[b], mu2[b]) -> y[b]\ny[b] = r1[b]*mu2[b]\n")
+    (row,) = (equation_row(op, e) for e in op.equations)
+    assert row.right == r"{r_{\mathrm{1}}}_{b} \mathrm{mu2}_{b}"
 
 
 def test_names_like_those_of_the_module_are_free() -> None:

@@ -20,6 +20,7 @@ import derive
 from derive.catalogue import catalogue, load, load_all
 from derive.derivation import differentiate
 from derive.emit.backends import BACKENDS
+from derive.emit.document import equation_row
 from derive.emit.files import source
 from derive.emit.narrative import narrative
 from derive.errors import DeriveError
@@ -27,6 +28,7 @@ from derive.notation.op import Op
 from derive.page.build import FONT, page
 from derive.page.checks import CHECKS, RELATIONS, Outcome, checks
 from derive.page.code import modules
+from derive.page.example import Example, example
 from derive.page.write import INDEX, index, pages, printed, write
 from derive.plan.program import plan
 
@@ -257,6 +259,42 @@ def test_what_verification_found_stands_beside_its_check() -> None:
     check(text)
     assert "ok: 3.0e-16 of 1.0e-10" in text
     assert "of 1.0e-10" not in text_of("relu")
+
+
+def test_the_example_is_worked_out_in_the_order_of_the_formula() -> None:
+    lines = {line.component.tensor.name: line for line in example_of("layer_norm").back}
+    formula, worked = (
+        r"\frac{\partial l}{\partial v_{p}} \frac{2 \mu_{p q}}{H}",
+        r"\frac{0.001656 \cdot 2 \cdot 0.3}{3}+\frac{1 \cdot \left(-1.8\right)}{1.283} = -1.402",
+    )
+    assert lines["dmu"].equation is not None
+    shown = equation_row(load("layer_norm"), lines["dmu"].equation).right
+    assert shown.startswith(formula)
+    assert lines["dmu"].worked.endswith(worked)
+
+
+def test_what_is_held_against_differences_is_not_zero() -> None:
+    """The first row of a table, which no label may have chosen, would prove nothing."""
+    found = example_of("embedding")
+    assert found.derived == found.differences
+    assert float(found.derived) != 0
+    assert found.component in found.back[-1].worked
+
+
+@cache
+def example_of(name: str) -> Example:
+    found = example(differentiate(load(name)))
+    assert found is not None
+    return found
+
+
+def test_a_theorem_tells_its_symmetry_and_its_proof_leaves_nothing_out() -> None:
+    sections = elements(parsed(text_of("layer_norm")), f"{HTML}section")
+    (part,) = (s for s in sections if s.get("id") == "theorems")
+    text = " ".join("".join(part.itertext()).split())
+    assert "Because for any cb, adding cb to xbh leaves ybh as it is." in text
+    for law in ("insert the gradient", "multiply out", "definition of y (5)", "the terms cancel"):
+        assert law in text
 
 
 def test_equations_are_numbered_and_steps_name_the_number() -> None:
