@@ -67,7 +67,6 @@ def _cut(
         if left >= min(_SHORTEST, widths[at]) or count <= at + 1:
             break
         count -= 1
-    left = max(left, 1)
     short = [[c if k != at else _ended(c, left) for k, c in enumerate(r[:count])] for r in rows]
     return heads[:count], short
 
@@ -76,8 +75,7 @@ def _ended(text: str, width: int) -> str:
     """The beginning of a text, cut behind a word where there is one."""
     if len(text) <= width:
         return text
-    begun = text[: width - 1]
-    whole = begun.rpartition(" ")[0] if text[width - 1] != " " else begun
+    begun, whole = text[: max(width - 1, 0)], text[: max(width, 0)].rpartition(" ")[0]
     return (whole if len(whole) > width // 2 else begun).rstrip(" ,:") + "…"
 
 
