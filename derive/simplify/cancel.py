@@ -27,11 +27,14 @@ def _cancelled(expr: Expr) -> Expr | None:
 
 
 def _joined(first: Expr, second: Expr) -> Expr | None:
-    """What two terms share, times what is left of them, if a part of it and another vanish."""
+    """What two terms share, times what is left of them, if parts of it vanish or are alike."""
     shared, rests = divided((first, second))
     parts = [part for rest in rests for part in _written_out(rest)]
     written = Add(*parts)
-    return Mul(shared, written) if len(Add.make_args(written)) < len(parts) - 1 else None
+    left = Add.make_args(written)
+    fewer = len(parts) - len(left)
+    numbers = sum(p.is_number for p in parts) - sum(t.is_number for t in left)
+    return Mul(shared, written) if fewer > numbers or fewer > 1 else None
 
 
 def _written_out(term: Expr) -> list[Expr]:
