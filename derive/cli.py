@@ -354,9 +354,10 @@ def bench(
     derive bench layer_norm rms_norm softmax --tune templates/triton/tuned.json
 
     composed: the generated forward pass with torch's own autograd. compile: torch's own function,
-    or the composed one, compiled. A function of yours takes what the op takes. Shares of a copy say
-    how near a run comes to moving what it must move, once, at the speed of a copy. --tune: how much
-    a program takes at once is measured for each length of rows; `derive generate` reads the table.
+    or the composed one, compiled; and ours for torch, compiled. A function of yours takes what the
+    op takes. Shares of a copy say how near a run comes to moving what it must move, once, at the
+    speed of a copy. --tune: how much a program takes at once is measured for each length of rows;
+    `derive generate` reads the table.
     """
     from derive.bench.command import setting_of, told
     from derive.commands import benchmarks

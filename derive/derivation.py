@@ -29,6 +29,7 @@ from derive.notation.nodes import (
 from derive.notation.op import Equation, Op, gradient, is_gradient, total
 from derive.notation.solution import Solution, carried
 from derive.rewrite import Chain, Step, everywhere, keeping_shape
+from derive.simplify.cancel import CANCEL
 from derive.simplify.collect import COLLECT
 from derive.simplify.identities import Identities, Identity, outer_sums
 from derive.simplify.laws import COLLECTING, CONTRACTING
@@ -215,7 +216,7 @@ class _Deriver:
         target, expr = carried(equation.target, equation.expr)
         chain = Chain(Partial(target, wrt), Differentiate(expr, wrt))
         carry_out(chain)
-        chain.run((*self.identities.folds, *CONTRACTING))
+        chain.run((*self.identities.folds, *CONTRACTING, CANCEL))
         return chain
 
     def _chain_rule(

@@ -19,6 +19,7 @@ from derive.notation.op import Equation, Op, gradient
 from derive.notation.solution import Solution
 from derive.notation.text import component_text, equation_text
 from derive.rewrite import Chain, keeping_shape
+from derive.simplify.cancel import CANCEL
 from derive.simplify.identities import Identities
 from derive.simplify.laws import CONTRACTING
 
@@ -93,7 +94,7 @@ def _pushed(
     own = tuple(_own(i, k) for k, i in enumerate(component.indices))
     wrt = Component(component.tensor, *own)
     chain = Chain(wrt, Contraction(Mul(jacobian(expr, wrt), tangent(wrt)), *own))
-    chain.run((*identities.folds, *CONTRACTING))
+    chain.run((*identities.folds, *CONTRACTING, CANCEL))
     return chain.expr
 
 

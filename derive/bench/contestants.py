@@ -2,7 +2,7 @@
 
 `torch`         torch's own function, for the ops that it has
 `composed`      the generated forward pass, its gradients by torch's autograd
-`compile`       torch's own function, or the composed one, compiled
+`compile`       torch's own function, or the composed one, compiled; and ours for torch, compiled
 `liger`         Liger's kernel, where it is installed and has one
 `quack`         quack's, likewise
 `module:name`   a function of yours, imported from the module: it takes what the op takes
@@ -41,12 +41,20 @@ def contestants(
 ) -> Iterator[Contestant]:
     """Those that there are for an op, in the order asked for."""
     for backend in backends:
-        module = build(op, backend)
-        yield Contestant(f"derive, {backend}", getattr(module, op.name), ours=True)
+        yield Contestant(f"derive, {backend}", _generated(op, backend), ours=True)
+    if "compile" in against:
+        torch._dynamo.reset()  # noqa: SLF001  # there is no other way to forget what was compiled
+    if "compile" in against and "torch" in backends:
+        yield Contestant("derive, torch, compiled", torch.compile(_generated(op, "torch")), True)
     for name in against:
         function = _rival(name, op, native)
         if function is not None:
             yield Contestant(name, function)
+
+
+def _generated(op: Op, backend: str) -> Function:
+    function: Function = getattr(build(op, backend), op.name)
+    return function
 
 
 def known_rivals(names: Sequence[str]) -> tuple[str, ...]:
@@ -65,7 +73,6 @@ def _rival(name: str, op: Op, native: Function | None) -> Function | None:
     if name == "composed":
         return _composed(op)
     if name == "compile":
-        torch._dynamo.reset()  # noqa: SLF001  # there is no other way to forget what was compiled
         return torch.compile(native or _composed(op))
     if name in rivals.RIVALS:
         return rivals.installed(name, op.name)

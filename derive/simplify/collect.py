@@ -42,13 +42,19 @@ def factored(expr: Expr) -> Expr:
     """What all terms of a sum share stands in front: a b + a c = a (b + c)."""
     if not isinstance(expr, Add):
         return expr
-    pairs = [term.as_coeff_Mul() for term in expr.args]
+    shared, rests = divided(expr.args)
+    return Mul(shared, Add(*rests))
+
+
+def divided(terms: tuple[Expr, ...]) -> tuple[Expr, list[Expr]]:
+    """What divides all terms, and what is left of each."""
+    pairs = [term.as_coeff_Mul() for term in terms]
     powers = [_powers(Mul.make_args(rest)) for _, rest in pairs]
     shared, number = meet(powers), common_number([n for n, _ in pairs])
-    terms = (
+    rests = [
         n / number * _product(_less(p, shared)) for (n, _), p in zip(pairs, powers, strict=True)
-    )
-    return Mul(number, _product(shared), Add(*terms))
+    ]
+    return Mul(number, _product(shared)), rests
 
 
 def _dummies(term: Expr) -> tuple[Index, ...]:

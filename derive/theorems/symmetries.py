@@ -39,6 +39,9 @@ _LARGEST_DEGREE = 6
 _LEAST = mpmath.mpf(1) / (4 * _LARGEST_DEGREE)  # below, no such fraction is near
 
 
+Values = dict[tuple[str, tuple[int, ...]], Any]  # of components, by the name of the tensor
+
+
 class Part(NamedTuple):
     """sign × c, or sign × c t, added to the input t."""
 
@@ -261,6 +264,8 @@ class _Point:
     ) -> None:
         self.op, self.seed, self.low = op, seed, low
         self.works: dict[str, int] = {}
+        self.drawn: dict[tuple[str, tuple[int, ...]], Any] = {}
+        self.still: Values = {}  # where nothing is changed
         names = dict.fromkeys(i.size for i in op.letters)
         lengths = _LENGTHS if len(names) < _MANY else _SHORT
         self.sizes = {s: lengths[k % len(lengths)] for k, s in enumerate(names)}
@@ -312,10 +317,12 @@ class _Point:
         most: int | None = None,
     ) -> list[list[Any]] | None:
         """Tensors, at so many places at most, where the inputs have gone a step of the change."""
-        values: dict[tuple[Tensor, tuple[int, ...]], Any] = {}
+        mine: Values = {}
+        moved = self._moved(change) if step else set()
 
         def lookup(component: Component, place: tuple[int, ...]) -> Any:
-            key = (component.tensor, place)
+            key = (component.tensor.name, place)
+            values = mine if key[0] in moved else self.still
             if key not in values:
                 equation = self.op.definitions.get(component.tensor)
                 if equation is None:
@@ -333,6 +340,14 @@ class _Point:
             return None
         sound = all(isinstance(n, mpmath.mpf) and mpmath.isfinite(n) for y in found for n in y)
         return found if sound else None
+
+    def _moved(self, change: Symmetry | None) -> set[str]:
+        """The inputs that change, and all that is made of them."""
+        moved = {p.component.tensor.name for p in change.parts} if change is not None else set()
+        for equation in self.op.equations:
+            if moved & {c.tensor.name for c in equation.expr.atoms(Component)}:
+                moved.add(equation.name)
+        return moved
 
     def _input(
         self, tensor: Tensor, place: tuple[int, ...], change: Symmetry | None, step: Any
@@ -359,5 +374,8 @@ class _Point:
 
     def _draw(self, name: str, place: tuple[int, ...]) -> Any:
         """A number that depends on the name and the place alone."""
-        own = random.Random(f"{self.seed} {name} {place}")  # noqa: S311  # no secret
-        return self.low + mpmath.mpf(own.randint(1, 10**6)) * 3 / 2 / 10**6 + mpmath.mpf(1) / 997
+        if (name, place) not in self.drawn:
+            own = random.Random(f"{self.seed} {name} {place}")  # noqa: S311  # no secret
+            thousandths = mpmath.mpf(own.randint(1, 10**6)) * 3 / 2 / 10**6
+            self.drawn[name, place] = self.low + thousandths + mpmath.mpf(1) / 997
+        return self.drawn[name, place]

@@ -91,24 +91,36 @@ def program(derivation: Derivation) -> Program:
 def stochastic(unit: float, seed: int) -> Numbers:
     """Each result off by a random part of a unit (Parker, Monte Carlo Arithmetic, 1997).
 
+    Equal numbers are rounded alike, as machines do it: what is computed twice is found to be equal.
     A sum rounds each of its partial sums, which may be larger than what they come to. Elimination
     gives the exact solution for a matrix off by roundings of its largest entry (Wilkinson 1961).
     """
-    generator = torch.Generator().manual_seed(seed)
 
-    def off(size: Tensor, shape: torch.Size) -> Tensor:
-        return size * unit * (torch.rand(shape, generator=generator, dtype=size.dtype) * 2 - 1)
+    def off(exact: Tensor, size: Tensor) -> Tensor:
+        return size * unit * _scattered(exact, seed)
 
     def rounded(exact: Tensor) -> Tensor:
-        return exact + off(exact, exact.shape)
+        return exact + off(exact, exact)
 
     def added(terms: Tensor) -> Tensor:
         partial = terms.cumsum(-1)[..., 1:-1]  # the first is a term, the last the result
-        return terms.sum(-1) + off(partial, partial.shape).sum(-1)
+        return terms.sum(-1) + off(partial, partial).sum(-1)
 
     def eliminated(matrix: Tensor) -> Tensor:
         if not matrix.numel():
             return matrix
-        return matrix + off(matrix.abs().amax((-2, -1), keepdim=True), matrix.shape)
+        return matrix + off(matrix, matrix.abs().amax((-2, -1), keepdim=True))
 
     return replace(REAL, rounded=rounded, added=added, eliminated=eliminated)
+
+
+_MIX = 0x5851F42D4C957F2D  # odd, its bits in no order: the multiplier of Knuth's MMIX
+
+
+def _scattered(numbers: Tensor, seed: int) -> Tensor:
+    """From -1 to 1, in no order, but the same for the same number."""
+    bits = numbers.to(torch.float64).contiguous().view(torch.int64)
+    for _ in range(2):
+        bits = (bits + seed + 1) * _MIX
+        bits = bits ^ ((bits >> 29) & 0x7FFFFFFFF)
+    return (bits * _MIX).to(torch.float64) / 2**63

@@ -151,7 +151,8 @@ def value(
     if isinstance(expr, (Size, Scalar)) or expr.is_number:
         number = values[expr.name] if isinstance(expr, (Size, Scalar)) else constant(expr)
         return torch.full([1] * len(axes), number, dtype=like.dtype, device=like.device)
-    return numbers.rounded(_operation(expr, axes, values, like, numbers))
+    found = _operation(expr, axes, values, like, numbers)
+    return found if isinstance(expr, Extremum) else numbers.rounded(found)  # one of its numbers
 
 
 def _operation(

@@ -9,6 +9,7 @@ import pytest
 from sympy import Expr
 
 from derive.rewrite import Chain, Law, keeping_shape
+from derive.simplify.cancel import CANCEL
 from derive.simplify.collect import COLLECT
 from derive.simplify.identities import Identities
 from derive.simplify.laws import COLLECTING, CONTRACTING, COUNT, EXPANDING, OUTSIDE
@@ -21,6 +22,7 @@ LAWS: dict[str, tuple[Law, ...]] = {
     "collecting": COLLECTING,
     "expanding": EXPANDING,
     "sharing": (OUTSIDE, COLLECT),
+    "cancelling": (CANCEL,),
 }
 _CASE = re.compile(r"(?:(.+?): )?\[([\w,]*)\] (.+?) ; (.+)")
 

@@ -84,6 +84,15 @@ def test_a_sum_is_off_by_what_its_partial_sums_are() -> None:
     assert 1e5 * 2.0**-24 < max(off) <= 1.1e6 * 2.0**-24
 
 
+def test_what_is_computed_twice_is_found_to_be_equal() -> None:
+    """The gradient goes to where |2 x| is the largest one: no rounding may lose that place."""
+    (op,) = parse("op f(x[b,h]) -> y[b,h]\nm[b] = max[h](abs(2*x[b,h]))\ny[b,h] = x[b,h]/m[b]\n")
+    made, sample = program(differentiate(op)), draw(op, SIZES)
+    exact = made.run(sample)
+    for k in range(4):
+        assert errors(made.run(sample, stochastic(2.0**-24, k)), exact) < 2.0**-20
+
+
 def test_a_solution_is_off_by_the_condition_of_its_system() -> None:
     (op,) = parse("op f(a[i,i], r[i]) -> y[i]\nsolve y: a[i,j]*y[j] = r[i]\n")
     a = torch.tensor([[1.0, 1.0], [1.0, 1.001]], dtype=torch.float64)
