@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -73,9 +73,12 @@ def indented(condition: str, lines: Iterable[str]) -> str:
 class KernelWriter:
     """Writes the kernels of one schedule.
 
-    `results` come with the names they are stored under. A persistent kernel walks over many rows,
-    and a pointer to a result that nobody wants is None.
+    `results` come with the names they are stored under. A persistent kernel walks over many rows.
+    Of results that are `optional`, and of what may be `absent`, a pointer may be None.
     """
+
+    optional: Sequence[str]  # all, in a persistent kernel, if nothing else is said
+    absent: Container[str] = ()
 
     def __init__(
         self,
@@ -91,6 +94,7 @@ class KernelWriter:
         self.results = results
         self.partials = partials(schedule, name)
         self.persistent = persistent
+        self.optional = [n for _, n in results] if persistent else []
         columns = bool(schedule.roles.columns)
         self.layout = Layout(name, columns=columns)
 
@@ -218,7 +222,12 @@ class KernelWriter:
         there = self.layout.mask(self.schedule.kind(component))
         mask = f", mask={there}, other={other}" if there else ""
         cast = "" if isinstance(component.tensor, Labels) else ".to(ACC)"
-        return f"{name} = tl.load({place}{mask}){cast}"
+        load = f"{name} = tl.load({place}{mask}){cast}"
+        if name not in self.absent:
+            return load
+        shape = self.layout.shape(self.schedule.kind(component))
+        there = indented(f"{self._pointer(name)} is not None", [load])
+        return f"{name} = tl.zeros({shape}, ACC)  # what needs it may not be asked for\n{there}"
 
     def _store(self, component: Component, shown: str) -> str:
         place = self._address(shown, component)
@@ -226,7 +235,7 @@ class KernelWriter:
         mask = f", mask={there}" if there else ""
         line = f"tl.store({place}, {component.tensor.name}{mask})"
         wanted = f"{self._pointer(shown)} is not None"
-        return indented(wanted, [line]) if self.persistent else line
+        return indented(wanted, [line]) if shown in self.optional else line
 
     def _is_long(self, component: Component) -> bool:
         return self.schedule.kind(component) in (FULL, SHARED)
