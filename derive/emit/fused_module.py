@@ -24,7 +24,7 @@ from derive.emit.torch_module import (
 from derive.emit.triton_printer import helpers_in
 from derive.notation.nodes import Component
 from derive.notation.op import Op
-from derive.plan.groups import Group, Grouped, grouped
+from derive.plan.groups import Group, Grouped, Item, grouped
 from derive.plan.program import plan
 from derive.rewrite import keeping_shape
 
@@ -73,6 +73,17 @@ class FusedModule(TorchModule):
             tuned = bool(self.tuned)
             found[group] = GroupModule(group, self.plumbing, way, forward=forward, tuned=tuned)
         return found
+
+    def moved(self) -> tuple[tuple[Component, ...], tuple[Component, ...]]:
+        """What the kernels between products read and write: forward, backward."""
+        return self._moved(self.made.forward), self._moved(self.made.backward)
+
+    def _moved(self, items: Sequence[Item]) -> tuple[Component, ...]:
+        found: list[Component] = []
+        for group in (i for i in items if isinstance(i, Group)):
+            known = {c.tensor.name: c for s in group.members for c in (s.target, *s.uses)}
+            found += (known[c.tensor.name] for c in self.groups[group].moved())
+        return tuple(found)
 
     def _condition(self, step: Any) -> str:
         return self.groups[step].when if isinstance(step, Group) else super()._condition(step)

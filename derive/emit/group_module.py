@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ from derive.emit.addresses import Addresses
 from derive.emit.block import BlockWriter
 from derive.emit.host_printer import empty
 from derive.emit.interface import Plumbing, place_of
-from derive.emit.kernel import KernelWriter, partials
+from derive.emit.kernel import KernelWriter, Partial, partials
 from derive.emit.launch import Back, Launch, Launcher
 from derive.emit.names import Namer
 from derive.emit.source import assign, bracketed, comma, unpacked
@@ -40,8 +40,7 @@ class GroupModule:
         self.like = self.real[0]
         self.at = Addresses(self.schedule, self.name)
         self.launcher = Launcher(self.name, self.at, self.work, tuned)
-        parts = partials(self.schedule, self.name)
-        self.totals = _Sums(self, self.schedule, parts, self.at.length, self.like)
+        self.totals = _Sums(self, partials(self.schedule, self.name))
 
     # -- when -------------------------------------------------------------------------------------
 
@@ -115,7 +114,8 @@ class GroupModule:
 
     def moved(self) -> tuple[Component, ...]:
         """What the kernel reads and writes."""
-        return self._kernels(BlockWriter).moved
+        sums = (w.target for w in self.schedule.epilogue)
+        return (*self._kernels(BlockWriter).moved, *sums)
 
     @cached_property
     def stored(self) -> list[Component]:
@@ -191,11 +191,15 @@ class GroupModule:
                 known = [labels.name, labels.values.name, *map(str, labels.sentinels)]
                 yield f"_expect_labels({', '.join(known)})"
 
+    @property
+    def dtype(self) -> str:
+        """The type of what torch goes on with: the accumulator's, or that of the tensors."""
+        return self.work if self.outer.casts else f"{self.like}.dtype"
+
     def _allocations(self) -> Iterator[str]:
-        dtype = self.work if self.outer.casts else f"{self.like}.dtype"
         for component in self.stored:
             name = component.tensor.name
-            code = empty([i.size.name for i in component.indices], dtype, self.like)
+            code = empty([i.size.name for i in component.indices], self.dtype, self.like)
             condition = self.conditions[name]
             yield assign(name, f"{code} if {condition} else None" if condition else code, 4)
         yield from self.totals.sums()
@@ -215,5 +219,9 @@ class GroupModule:
 class _Sums(Totals):
     """Sums over rows that torch goes on with."""
 
+    def __init__(self, module: GroupModule, parts: Iterable[Partial]) -> None:
+        self.dtype = module.dtype
+        super().__init__(module, module.schedule, parts, module.at.length, module.like)
+
     def _dtype(self, target: Tensor) -> str:
-        return self.io.work
+        return self.dtype

@@ -22,6 +22,7 @@ from triton.compiler import ASTSource
 FACTS = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 LOADS = re.compile(r"(@%p\d+ )?ld\.global[\w.]*?(?:\.v(\d))?\.b(\d+)")
 IN_SOURCE = re.compile(r"tl\.load\(\s*(\w+)_ptr[^=]*mask=(inside|along|here)\w*,")
+EARLIER = re.compile(r"tl\.load\(place_*,")  # of a sum over rows that is kept in memory
 ALIGNED = [["tt.divisibility", 16]]
 BYTES = {"fp16": 2, "bf16": 2, "fp32": 4, "fp64": 8}
 
@@ -42,7 +43,8 @@ def shape_of(module, kernel, job):
     if all(p.name != "BLOCK" for p in kernel.params):
         return module._FEW, 1
     if "tiles" in job["kernel"]:
-        group = getattr(module, "_GROUP", 1) if "backward" in job["kernel"] else 1
+        grouped = "backward" in job["kernel"] or EARLIER.search(inspect.getsource(kernel.fn))
+        group = getattr(module, "_GROUP", 1) if grouped else 1
         return group, module._TILE // group
     return module._choose(job["length"], module._LONGEST_ROW, None, None, 1)[1:3]
 
@@ -103,8 +105,9 @@ def on_amd(done):
 
 def planned(kernel, job, rows, block):
     """The bytes that the source loads: of matrices, and of what rows share, once for each row."""
-    found = {"inside": 0, "along": 0, "here": 0}
-    for name, mask in IN_SOURCE.findall(inspect.getsource(kernel.fn)):
+    source = inspect.getsource(kernel.fn)
+    found = {"inside": 0, "along": 8 * block * len(EARLIER.findall(source)), "here": 0}
+    for name, mask in IN_SOURCE.findall(source):
         place = "along" if name in job["parts"] else mask
         found[place] += BYTES.get(dtype_of(name, job), 8) * rows * block
     return found

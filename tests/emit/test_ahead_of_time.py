@@ -15,6 +15,8 @@ import pytest
 
 import derive
 from derive.catalogue import catalogue
+from derive.emit.fused_module import groups_of
+from derive.emit.triton_file import has_groups
 from derive.emit.triton_module import has_kernels
 from derive.notation.nodes import Labels
 from derive.plan.program import plan
@@ -23,6 +25,7 @@ from tests.samples import FIRST
 HERE = Path(__file__).parent
 GENERATED = HERE.parent.parent / "generated" / "triton"
 OPS = [name for name in catalogue() if has_kernels(derive.load(name))]
+GROUPED = [name for name in catalogue() if has_groups(derive.load(name))]
 SMALL_STACK = 16  # bytes: a loop counter or two
 KNOWN = {  # docs/kernels.md tells of them
     ("poly_norm", "_forward_tiles", "sm_90"): 24,
@@ -33,6 +36,7 @@ OTHERS = ("sm_80", "sm_100", "gfx942")  # beside sm_90, for which every kernel i
 WAYS = ("forward", "backward", "fused_double_backward")
 ROW, TILES = (tuple(f"_{way}_{kind}" for way in WAYS) for kind in ("row", "tiles"))
 LONGEST = re.compile(r"_choose\(\s*\w+,\s*_LONGEST_ROW(?: // (\d))?,\s*_(\w+)_row")
+KERNEL = re.compile(r"^def (_\w+_(?:row|tiles))\(", re.MULTILINE)
 Ask = Callable[..., list[dict[str, Any]]]
 
 
@@ -52,7 +56,8 @@ def ask() -> Iterator[Ask]:
         target: str = "sm_90",
         even: bool = True,
     ) -> list[dict[str, Any]]:
-        job = facts(name) | {"dtype": dtype, "length": length, "target": target, "even": even}
+        known = facts(name) if name in OPS else facts_of_groups(name)
+        job = known | {"dtype": dtype, "length": length, "target": target, "even": even}
         answers = []
         for kernel in kernels:
             process.stdin.write(json.dumps(job | {"kernel": kernel}) + "\n")
@@ -75,6 +80,19 @@ def facts(name: str) -> dict[str, Any]:
         "statistics": [c.tensor.name for c in kept],
         "labels": [c.tensor.name for c in op.inputs if isinstance(c.tensor, Labels)],
         "parts": [c.tensor.name for c in op.inputs if len(c.indices) < widest],
+    }
+
+
+def facts_of_groups(name: str) -> dict[str, Any]:
+    """Kernels between products are given what torch computed, all in one type."""
+    op = derive.load(name)
+    given = [c for g in groups_of(op).groups for c in g.reads]
+    widest = {c.tensor.name: len(c.indices) for c in given}
+    return {
+        "path": str(GENERATED / f"{name}.py"),
+        "statistics": [],
+        "labels": [c.tensor.name for c in given if isinstance(c.tensor, Labels)],
+        "parts": [n for n, axes in widest.items() if axes < max(widest.values())],
     }
 
 
@@ -131,3 +149,14 @@ def test_other_types_and_lengths_compile(name: str, ask: Ask) -> None:
 def test_sums_over_rows_are_added_up_by_one_kernel(ask: Ask) -> None:
     (row,) = ask("layer_norm", ("_add_up",), "bf16", 64)
     assert row["spilled"] == row["stack"] == 0
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_kernels_between_products(name: str, ask: Ask) -> None:
+    """They spill nothing: rows that just fit, and tiles."""
+    text = (GENERATED / f"{name}.py").read_text("utf-8")
+    for kernel in KERNEL.findall(text):
+        length = longest(name, kernel) if kernel.endswith("_row") else 1 << 17
+        (row,) = ask(name, (kernel,), "fp32", length)
+        check(row)
+        assert row["spilled"] == row["stack"] == 0, row
