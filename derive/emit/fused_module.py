@@ -66,10 +66,14 @@ class FusedModule(TorchModule):
     @cached_property
     def groups(self) -> dict[Group, GroupModule]:
         """The kernels, by the groups that they carry out."""
-        found = {}
+        found: dict[Group, GroupModule] = {}
+        taken: set[str] = set()
         for group in self.made.groups:
             forward = group in self.made.forward
             way = f"{'forward' if forward else 'backward'}_{group.name}"
+            while taken & _functions(way):
+                way += "_"
+            taken |= _functions(way)
             tuned = bool(self.tuned)
             found[group] = GroupModule(group, self.plumbing, way, forward=forward, tuned=tuned)
         return found
@@ -122,3 +126,8 @@ class FusedModule(TorchModule):
             forward_tensors="",
             **formulas,
         )
+
+
+def _functions(way: str) -> set[str]:
+    """What a group's functions are called."""
+    return {f"_{way}{end}" for end in ("", "_row", "_tiles", "_add_up")}

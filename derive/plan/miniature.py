@@ -22,6 +22,8 @@ from derive.plan.space import row_space
 from derive.plan.statement import Statement
 from derive.plan.trim import missing_sizes, scalars_in
 
+_OF_KERNELS = ("ROWS", "BLOCK", "EVEN", "ACC")  # what their constants are called
+
 
 @dataclass(frozen=True, eq=False)
 class Miniature:
@@ -106,7 +108,7 @@ class _Words:
         self.classes = classes
         taken = {*self.outer.tensors, *(i.size.name for i in self.outer.letters)}
         taken |= {p.symbol.name for p in self.outer.parameters}
-        taken |= {t.name for t in self.tensors}
+        taken |= {*(t.name for t in self.tensors), *_OF_KERNELS}
         chosen: dict[Axis, Size] = {}
         for tensor in self.tensors.values():
             component = self._first(tensor)
