@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from sympy import Expr
+from sympy import Expr, Pow
 
 from derive.emit.addresses import Addresses
 from derive.emit.layout import AXIS, Layout
@@ -14,6 +14,7 @@ from derive.emit.names import Namer
 from derive.emit.source import Line, assign, bracketed
 from derive.emit.triton_printer import TritonPrinter
 from derive.notation.conditions import Position
+from derive.notation.functions import Elementwise
 from derive.notation.nodes import Component, Labels, Scalar, Size, Tensor
 from derive.plan.rows import FULL, ROW, SHARED, RowSum, Schedule, Work
 
@@ -77,7 +78,7 @@ class KernelWriter:
     Of results that are `optional`, and of what may be `absent`, a pointer may be None.
     """
 
-    optional: Sequence[str]  # all, in a persistent kernel, if nothing else is said
+    optional: Sequence[str] = ()
     absent: Container[str] = ()
 
     def __init__(
@@ -94,7 +95,6 @@ class KernelWriter:
         self.results = results
         self.partials = partials(schedule, name)
         self.persistent = persistent
-        self.optional = [n for _, n in results] if persistent else []
         columns = bool(schedule.roles.columns)
         self.layout = Layout(name, columns=columns)
 
@@ -192,10 +192,25 @@ class KernelWriter:
         last |= {c.tensor: len(self.live) for c, _ in self.results if c.tensor not in last}
         long = {c.tensor for c in (*self.used, *(w.target for w in self.live)) if self._is_long(c)}
         born = {w.target.tensor: k for k, w in enumerate(self.live)}
-        spans = [(born.get(t, 0), last.get(t, 0)) for t in long]
+        spans = [(born.get(t, 0), last.get(t, 0)) for t in long] + self._spans_of_parts()
         steps = range(len(self.live) + 1)
         shown = [*self.used, *(c for c, _ in self.results)]
         return kept + self.at.held(shown) + max(sum(a <= k <= b for a, b in spans) for k in steps)
+
+    def _spans_of_parts(self) -> list[tuple[int, int]]:
+        """From where to where a part lives that has no name: what several statements hold is kept.
+
+        Powers and functions of a row; what is no short product nor exp, one instruction, needs
+        values beside.
+        """
+        where: dict[Expr, list[int]] = {}
+        sums = [(0, body) for body in self.schedule.live_sums]
+        texts = [(k, e) for k, w in enumerate(self.live) for e in (w.expr, *_bodies(w))]
+        for k, expr in (*sums, *texts):
+            for part in expr.atoms(Pow, Elementwise):
+                if tensors_of([part]) & self.schedule.vectors:
+                    where.setdefault(part, []).append(k)
+        return [(p[0], p[-1]) for e, p in where.items() if p[0] < p[-1] or _needs_more(e)]
 
     @property
     def adds_in_memory(self) -> bool:
@@ -305,6 +320,17 @@ EXTREMA = {
     "max": ("_largest", 'float("-inf")', "_maximum"),
     "min": ("_smallest", 'float("inf")', "_minimum"),
 }
+
+
+def _bodies(work: Work) -> Iterable[Expr]:
+    return (total.body for total in work.sums)
+
+
+def _needs_more(part: Expr) -> bool:
+    """Are there values beside it while it is computed?"""
+    if isinstance(part, Elementwise):
+        return part.row.name != "exp"
+    return not part.exp.is_number or abs(part.exp) > 3
 
 
 def is_vector(total: RowSum) -> bool:

@@ -1,8 +1,8 @@
 """The triton backend: a row-wise program as two pairs of kernels, from one template.
 
 A row that fits in a block is loaded once and stays in registers; a longer one is walked in column
-tiles, once for each pass that its sums need. The backward kernels are persistent: each program
-walks over many rows and adds up its part of the gradients of what the rows share. Matrix products
+tiles, once for each pass that its sums need. Where rows share something, the backward kernels are
+persistent: each program walks over many rows and adds up its part of the gradient. Matrix products
 are left to torch, with the torch backend's own code.
 """
 
@@ -127,6 +127,7 @@ class TritonModule:
             ", ".join(_real(self.given)),
             rows.share,
             columns and rows.adds_in_memory,
+            rows.persistent,
         )
 
     def moved(self) -> tuple[tuple[Component, ...], tuple[Component, ...]]:
@@ -150,14 +151,17 @@ class TritonModule:
         )
 
     def _backward_kernels(self, kind: type[Writer]) -> Writer:
-        return kind(
+        results = [(c, c.tensor.name) for c in self._row_results()]
+        kernels = kind(
             self.backward_work,
             self.name,
             (*self.given, *_targets(self.backward_work.prologue)),
-            [(c, c.tensor.name) for c in self._row_results()],
+            results,
             self.program.saved_scalars,
-            persistent=True,
+            persistent=bool(self.backward_work.accumulated),
         )
+        kernels.optional = [name for _, name in results]
+        return kernels
 
     def _row_results(self) -> list[Component]:
         """The gradients that the rows give one by one."""
@@ -228,8 +232,8 @@ class TritonModule:
             " * ".join(s.name for s in self.backward_work.rows) or "1",
             tuple(self._prologue(kernels)),
             tuple(self._allocations()),
-            (*self.launcher.choose(self.way, kernels), *self._parts()),
-            self.launcher.call(self.way, kernels.arguments(), persistent=True),
+            (*self.launcher.choose(self.way, kernels), *self._parts(kernels)),
+            self.launcher.call(self.way, kernels.arguments(), persistent=kernels.persistent),
             tuple(self._epilogue()),
             self._computed(),
             self._launch(),
@@ -268,10 +272,11 @@ class TritonModule:
             yield assign(component.tensor.name, self._if_needed(component.tensor, code), 4)
         yield from self.totals.sums()
 
-    def _parts(self) -> Iterable[str]:
+    def _parts(self, kernels: KernelWriter) -> Iterable[str]:
         """How many programs share the rows, and memory for what each adds up."""
-        yield self.launcher.programs(self.given[0].tensor.name)
-        yield from self.totals.parts(self.name("programs"))
+        if kernels.persistent:
+            yield self.launcher.programs(self.given[0].tensor.name)
+            yield from self.totals.parts(self.name("programs"))
 
     def _if_needed(self, tensor: Tensor, code: str) -> str:
         condition = self.io.condition(self.backward_work.left_for.get(tensor, tensor))
