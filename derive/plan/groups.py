@@ -88,6 +88,7 @@ def _distinct(program: Program) -> Program:
     """A name for each tensor: one that is re-centred has had another before."""
     names = _Names(program)
     last = {s.target.tensor.name: s.target.tensor for s in (*program.forward, *program.backward)}
+    last |= {name: c.tensor for name, c in program.op.tensors.items()}
     renamed: dict[Expr, Expr] = {}
     for statement in (*program.forward, *program.backward):
         tensor = statement.target.tensor
@@ -223,7 +224,8 @@ class _Pass:
     def _unsplit(self, nodes: list[_Node], parts: Sequence[Part]) -> Iterator[_Node]:
         """The groups that are worth it, and all else as it was before it was taken apart."""
         picked = {t for n in nodes if n.small is None and _picks(n.statements[0]) for t in n.made}
-        kept = [n for n in nodes if n.small is not None and _is_worth_it(n, picked)]
+        groups = [n for n in nodes if n.small is not None and _is_worth_it(n, picked)]
+        kept = [n for n in groups if any(self.needed.get(t) for t in n.made)]
         yield from kept
         inside = {id(s) for n in kept for s in n.statements}
         split = {id(p.whole) for p in parts if id(p.statement) in inside}

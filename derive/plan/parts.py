@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from sympy import Expr, Mul
 from sympy.core.sorting import default_sort_key
 
+from derive.notation.conditions import brackets_of
 from derive.notation.nodes import (
     Bound,
     Component,
@@ -157,8 +158,9 @@ def _products(expr: Expr) -> list[Contraction]:
 
 
 def _multiplies(total: Contraction) -> bool:
+    """What one place, a label or a window picks is no product."""
     body, dummies = total.open()
-    return multiplies(body, (*free_indices(total), *dummies))
+    return not brackets_of(body) and multiplies(body, (*free_indices(total), *dummies))
 
 
 def _sums(expr: Expr) -> list[Expr]:
