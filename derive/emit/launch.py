@@ -65,6 +65,7 @@ class Launcher:
             items = [self.at.length, longest, f"_{way}_row", f"_{way}_tiles", group]
             items += [writer.used[0].tensor.name] if self.tuned else []
             items += [f"_TILE // {writer.share}"] if writer.share > 1 else []
+            items += ["256"] if writer.share > 4 else []
             yield bracketed(f"{chosen} = _choose(", items, ")", 8)
 
     def programs(self, like: str) -> str:

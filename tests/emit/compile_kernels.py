@@ -22,7 +22,8 @@ from triton.compiler import ASTSource
 FACTS = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 LOADS = re.compile(r"(@%p\d+ )?ld\.global[\w.]*?(?:\.v(\d))?\.b(\d+)")
 IN_SOURCE = re.compile(r"tl\.load\(\s*(\w+)_ptr[^=]*mask=(inside|along|here)\w*,")
-TILES = r"\b{}_tiles,\s*(\w+)(?:,\s*_TILE // (\d+))?,?\s*\)"  # in the call of _choose
+# In the call of _choose: the group, the part of a tile, the numbers of a warp.
+TILES = r"\b{}_tiles,\s*(\w+)(?:,\s*_TILE // (\d+)(?:,\s*(\d+))?)?,?\s*\)"
 EARLIER = re.compile(r"tl\.load\(place_*,")  # of a sum over rows that is kept in memory
 ALIGNED = [["tt.divisibility", 16]]
 BYTES = {"fp16": 2, "bf16": 2, "fp32": 4, "fp64": 8}
@@ -44,11 +45,12 @@ def shape_of(module, kernel, job):
     if all(p.name != "BLOCK" for p in kernel.params):
         return module._FEW, 1, module._warps(module._FEW)
     stem = job["kernel"].rpartition("_")[0]
-    group, part = re.search(TILES.format(stem), inspect.getsource(module)).groups()
+    asked = re.search(TILES.format(stem), inspect.getsource(module))
+    group, part, dense = asked.groups() if asked else ("1", "1", "512")
     group = module._GROUP if group == "_GROUP" else 1
     longest = 0 if "tiles" in job["kernel"] else job["length"]
-    tile = module._TILE // int(part or 1)
-    return module._choose(job["length"], longest, None, None, group, tile=tile)[1:]
+    less = {"tile": module._TILE // int(part or 1), "dense": int(dense or 512)}
+    return module._choose(job["length"], longest, None, None, group, **less)[1:]
 
 
 def dtype_of(name, job):
