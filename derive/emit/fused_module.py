@@ -110,7 +110,7 @@ class FusedModule(TorchModule):
             io=io,
             fused=True,
             chosen=any(g.is_chosen for g in self.groups.values()),
-            numbers=any(g.program.saved_scalars for g in self.groups.values()),
+            numbers=any(g.scalars for g in self.groups.values()),
             forward_row=None,
             forward_tiles=None,
             products=multiplies_in(formulas),

@@ -17,7 +17,7 @@ from derive.emit.source import assign, bracketed, comma, unpacked
 from derive.emit.tiles import TileWriter
 from derive.emit.torch_module import documented
 from derive.emit.totals import Totals
-from derive.notation.nodes import Component, Extremum, Labels, Tensor
+from derive.notation.nodes import Component, Extremum, Labels, Scalar, Tensor
 from derive.plan.groups import Group
 from derive.plan.program import Program
 
@@ -67,6 +67,23 @@ class GroupModule:
         """When a result is needed."""
         return self.conditions[tensor.name]
 
+    @cached_property
+    def scalars(self) -> list[Scalar]:
+        """The parameters of the function: those of the kernel, and those that labels may be."""
+        used = self.program.saved_scalars
+        asked = {a for t in self.labels for n in t.sentinels for a in n.atoms(Scalar)}
+        return [
+            *used,
+            *(p.symbol for p in self.program.op.parameters if p.symbol in asked - {*used}),
+        ]
+
+    @cached_property
+    def labels(self) -> list[Labels]:
+        """The labels that the forward pass must refuse where they are none: a kernel does not."""
+        given = (c.tensor for c in self.given if self.forward)
+        shown = {i.size for c in self.given for i in c.indices}
+        return [t for t in given if isinstance(t, Labels) and t.values in shown]
+
     @property
     def is_chosen(self) -> bool:
         """May some results be left out?"""
@@ -83,7 +100,7 @@ class GroupModule:
         """The line that launches it."""
         names = [*self.conditions]
         items = [c.tensor.name for c in self.given]
-        items += [s.name for s in (*self.program.saved_sizes, *self.program.saved_scalars)]
+        items += [s.name for s in (*self.program.saved_sizes, *self.scalars)]
         if not self.is_chosen:
             return bracketed(f"{unpacked(names)} = _launch_{self.way}(", items, ")", indent)
         items.append(self.outer.needs)
@@ -162,7 +179,7 @@ class GroupModule:
             name = component.tensor.name
             yield f"{name}: Tensor | None" if name in self.absent else f"{name}: Tensor"
         yield from (f"{s.name}: int" for s in self.program.saved_sizes)
-        yield from (f"{s.name}: Number" for s in self.program.saved_scalars)
+        yield from (f"{s.name}: Number" for s in self.scalars)
         if self.is_chosen:
             yield f"{self.outer.needs}: Sequence[bool]"
 
@@ -186,10 +203,9 @@ class GroupModule:
         for size in sorted({d.size for e in found for d in e.dummies}, key=lambda s: s.rank):
             yield f"if {size.name} == 0:"
             yield '    raise IndexError("max and min take an axis of non-zero size")'
-        for labels in (c.tensor for c in self.given):
-            if isinstance(labels, Labels) and labels.values is not None:
-                known = [labels.name, labels.values.name, *map(str, labels.sentinels)]
-                yield f"_expect_labels({', '.join(known)})"
+        for labels in self.labels:
+            known = [labels.name, str(labels.values), *map(str, labels.sentinels)]
+            yield f"_expect_labels({', '.join(known)})"
 
     @property
     def dtype(self) -> str:
