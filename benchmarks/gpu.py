@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import math
 import os
 import re
 import statistics
@@ -79,11 +80,15 @@ def with_kernels() -> list[str]:
 def inputs_of(name: str, sizes: Mapping[str, int], seed: int = 0) -> list[Tensor]:
     """Random inputs in fp64, by the header of the op that stands in its file."""
     doc = module("torch", name).__doc__
-    header = re.search(r"^    op \w+\((.*?)(?:;.*)?\) ->", doc, re.MULTILINE)[1]
+    header, given = re.search(r"^    op \w+\((.*?)(?:;(.*))?\) ->", doc, re.MULTILINE).groups()
+    fixed = {n.lower(): int(count) for n, count in re.findall(r"([A-Z]) = (\d+)", given or "")}
+    sizes = {**sizes, **fixed}
     generator = torch.Generator(DEVICE).manual_seed(seed)
     found = []
-    for text, indices, label in re.findall(r"(\w+)(?:\[([\w, ]*)\])?(?:: int\[(\w+)\])?", header):
-        shape = [sizes[i.strip()] for i in indices.split(",") if i.strip()]
+    tensor = r"(\w+)(?:\[([\w, *+]*)\])?(?:: int\[(\w+)\])?"  # an axis may show several: k*H+h
+    for text, indices, label in re.findall(tensor, header):
+        axes = [re.findall(r"[a-z]\w*", axis) for axis in indices.split(",") if axis.strip()]
+        shape = [math.prod(sizes[i] for i in axis) for axis in axes]
         if label:
             new = torch.randint(sizes[label], shape, generator=generator, device=DEVICE)
         else:
@@ -103,16 +108,14 @@ def rounded(tensors: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:
     return [t.to(dtype) if t.is_floating_point() else t for t in tensors]
 
 
-def gradients(function: Function, inputs: Sequence[Tensor], seed: int = 1) -> list[Tensor]:
-    """Outputs, and gradients of their sum with random weights."""
+def gradients(function: Function, inputs: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:
+    """Outputs, and gradients of their sum with random weights, which are rounded to a type."""
     fresh = [t.detach().clone().requires_grad_(t.is_floating_point()) for t in inputs]
     given = function(*fresh)
     outputs = given if isinstance(given, tuple) else (given,)
-    generator = torch.Generator(DEVICE).manual_seed(seed)
-    weights = [
-        torch.randn(o.shape, generator=generator, device=DEVICE, dtype=torch.float64).to(o.dtype)
-        for o in outputs
-    ]
+    generator = torch.Generator(DEVICE).manual_seed(1)
+    drawn = partial(torch.randn, generator=generator, device=DEVICE, dtype=torch.float64)
+    weights = [drawn(o.shape).to(dtype).to(o.dtype) for o in outputs]
     real = [t for t in fresh if t.requires_grad]
     grads = torch.autograd.grad(outputs, real, weights, allow_unused=True, materialize_grads=True)
     return [*(o.detach() for o in outputs), *grads]
@@ -139,8 +142,8 @@ def check(name: str, sizes: dict[str, int], dtype: str, *, tiles: bool) -> Check
     inputs = rounded(inputs_of(name, sizes), DTYPES[dtype])
     exact = [t.double() if t.is_floating_point() else t for t in inputs]
     with patch.multiple(kernels, _LONGEST_ROW=0) if tiles else nullcontext():
-        got = gradients(getattr(kernels, name), inputs)
-    want = gradients(getattr(module("torch", name), name), exact)
+        got = gradients(getattr(kernels, name), inputs, DTYPES[dtype])
+    want = gradients(getattr(module("torch", name), name), exact, DTYPES[dtype])
     worst = max(_error(g, w) for g, w in zip(got, want, strict=True))
     return Check(name, sizes, dtype, tiles, worst, worst <= ALLOWED[dtype])
 
@@ -156,7 +159,8 @@ def checks(sizes: Sequence[int], deadline: float) -> Iterator[Check]:
     for name in with_kernels():
         ways = (False, True) if hasattr(module("triton", name), "_TILE") else (False,)
         doc = module("torch", name).__doc__
-        letters = sorted(set(re.findall(r"[a-z]\w*", " ".join(re.findall(r"\[([\w, ]*)\]", doc)))))
+        brackets = " ".join(re.findall(r"\[([\w, *+]*)\]", doc))
+        letters = sorted(set(re.findall(r"[a-z]\w*", brackets)))
         named = {letter: sizes[k % len(sizes)] for k, letter in enumerate(letters)}
         for dtype, tiles in product(DTYPES, ways):
             if time.monotonic() > deadline:

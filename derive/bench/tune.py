@@ -175,7 +175,7 @@ def _candidates(columns: int, grid: Grid) -> Iterator[Candidate]:
 def _under(module: ModuleType, candidate: Candidate, run: Run) -> Run:
     """The run with a candidate in place of the rule; Triton keeps what it compiled."""
     numbers, warps = candidate
-    changes: dict[str, Any] = {"_FEW": numbers, "_TILE": numbers, "_warps": lambda _: warps}
+    changes: dict[str, Any] = {"_FEW": numbers, "_TILE": numbers, "_warps": lambda *_: warps}
 
     def changed() -> object:
         with patch.multiple(module, **changes) if numbers else nullcontext():

@@ -10,7 +10,7 @@ from derive.emit.document import latex
 from derive.emit.dtensor_module import TEMPLATE as DTENSOR
 from derive.emit.dtensor_module import dtensor_module
 from derive.emit.torch_module import torch_module
-from derive.emit.triton_module import template_for, triton_module
+from derive.emit.triton_file import template_for, triton_module
 from derive.notation.op import Op
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from sympy import Expr
+from sympy import Expr, Pow
 
 from derive.emit.addresses import Addresses
 from derive.emit.layout import AXIS, Layout
@@ -14,6 +14,7 @@ from derive.emit.names import Namer
 from derive.emit.source import Line, assign, bracketed
 from derive.emit.triton_printer import TritonPrinter
 from derive.notation.conditions import Position
+from derive.notation.functions import Elementwise
 from derive.notation.nodes import Component, Labels, Scalar, Size, Tensor
 from derive.plan.rows import FULL, ROW, SHARED, RowSum, Schedule, Work
 
@@ -73,9 +74,12 @@ def indented(condition: str, lines: Iterable[str]) -> str:
 class KernelWriter:
     """Writes the kernels of one schedule.
 
-    `results` come with the names they are stored under. A persistent kernel walks over many rows,
-    and a pointer to a result that nobody wants is None.
+    `results` come with the names they are stored under. A persistent kernel walks over many rows.
+    Of results that are `optional`, and of what may be `absent`, a pointer may be None.
     """
+
+    optional: Sequence[str] = ()
+    absent: Container[str] = ()
 
     def __init__(
         self,
@@ -188,10 +192,25 @@ class KernelWriter:
         last |= {c.tensor: len(self.live) for c, _ in self.results if c.tensor not in last}
         long = {c.tensor for c in (*self.used, *(w.target for w in self.live)) if self._is_long(c)}
         born = {w.target.tensor: k for k, w in enumerate(self.live)}
-        spans = [(born.get(t, 0), last.get(t, 0)) for t in long]
+        spans = [(born.get(t, 0), last.get(t, 0)) for t in long] + self._spans_of_parts()
         steps = range(len(self.live) + 1)
         shown = [*self.used, *(c for c, _ in self.results)]
         return kept + self.at.held(shown) + max(sum(a <= k <= b for a, b in spans) for k in steps)
+
+    def _spans_of_parts(self) -> list[tuple[int, int]]:
+        """From where to where a part lives that has no name: what several statements hold is kept.
+
+        Powers and functions of a row; what is no short product nor exp, one instruction, needs
+        values beside.
+        """
+        where: dict[Expr, list[int]] = {}
+        sums = [(0, body) for body in self.schedule.live_sums]
+        texts = [(k, e) for k, w in enumerate(self.live) for e in (w.expr, *_bodies(w))]
+        for k, expr in (*sums, *texts):
+            for part in expr.atoms(Pow, Elementwise):
+                if tensors_of([part]) & self.schedule.vectors:
+                    where.setdefault(part, []).append(k)
+        return [(p[0], p[-1]) for e, p in where.items() if p[0] < p[-1] or _needs_more(e)]
 
     @property
     def adds_in_memory(self) -> bool:
@@ -218,7 +237,12 @@ class KernelWriter:
         there = self.layout.mask(self.schedule.kind(component))
         mask = f", mask={there}, other={other}" if there else ""
         cast = "" if isinstance(component.tensor, Labels) else ".to(ACC)"
-        return f"{name} = tl.load({place}{mask}){cast}"
+        load = f"{name} = tl.load({place}{mask}){cast}"
+        if name not in self.absent:
+            return load
+        shape = self.layout.shape(self.schedule.kind(component))
+        there = indented(f"{self._pointer(name)} is not None", [load])
+        return f"{name} = tl.zeros({shape}, ACC)  # what needs it may not be asked for\n{there}"
 
     def _store(self, component: Component, shown: str) -> str:
         place = self._address(shown, component)
@@ -226,7 +250,7 @@ class KernelWriter:
         mask = f", mask={there}" if there else ""
         line = f"tl.store({place}, {component.tensor.name}{mask})"
         wanted = f"{self._pointer(shown)} is not None"
-        return indented(wanted, [line]) if self.persistent else line
+        return indented(wanted, [line]) if shown in self.optional else line
 
     def _is_long(self, component: Component) -> bool:
         return self.schedule.kind(component) in (FULL, SHARED)
@@ -296,6 +320,17 @@ EXTREMA = {
     "max": ("_largest", 'float("-inf")', "_maximum"),
     "min": ("_smallest", 'float("inf")', "_minimum"),
 }
+
+
+def _bodies(work: Work) -> Iterable[Expr]:
+    return (total.body for total in work.sums)
+
+
+def _needs_more(part: Expr) -> bool:
+    """Are there values beside it while it is computed?"""
+    if isinstance(part, Elementwise):
+        return part.row.name != "exp"
+    return not part.exp.is_number or abs(part.exp) > 3
 
 
 def is_vector(total: RowSum) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from derive.emit.kernel import Kernel
-from derive.emit.source import Line
+from derive.emit.addresses import Addresses
+from derive.emit.kernel import Kernel, KernelWriter
+from derive.emit.names import Namer
+from derive.emit.source import Line, bracketed
 from derive.emit.totals import AddUp
 
 
@@ -41,3 +44,64 @@ class Back:
     tensors: str
     share: int
     grouped: bool
+    persistent: bool = True  # does a program walk over many rows?
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """Lines that choose a kernel for the length of its rows, and launch it."""
+
+    name: Namer
+    at: Addresses
+    work: str  # the name of the accumulator's dtype
+    tuned: bool
+
+    def choose(self, way: str, writer: KernelWriter) -> Iterator[str]:
+        """The line that tells the kernel for the length of a row; where rows have none, nothing."""
+        if self._columns:
+            chosen = ", ".join(map(self.name, ("kernel", "many", "block", "warps")))
+            longest = "_LONGEST_ROW" + (f" // {writer.share}" if writer.share > 1 else "")
+            group = "_GROUP" if writer.adds_in_memory else "1"
+            items = [self.at.length, longest, f"_{way}_row", f"_{way}_tiles", group]
+            items += [writer.used[0].tensor.name] if self.tuned else []
+            items += [f"_TILE // {writer.share}"] if writer.share > 1 else []
+            items += ["256"] if writer.share > 4 else []
+            yield bracketed(f"{chosen} = _choose(", items, ")", 8)
+
+    def programs(self, like: str) -> str:
+        """The line that tells how many programs share the rows."""
+        many, warps = self._at_once()
+        rows = self.name("rows")
+        return f"{self.name('programs')} = _programs(triton.cdiv({rows}, {many}), {warps}, {like})"
+
+    @property
+    def accumulator(self) -> str:
+        return f"tl.float64 if {self.work} is torch.float64 else tl.float32"
+
+    def call(self, way: str, arguments: list[str], *, persistent: bool) -> str:
+        """The launch: as many programs as there are rows to take, or fewer that walk over them."""
+        kernel, block = self.name("kernel"), self.name("block")
+        many, warps = self._at_once()
+        even = f"{self.name('EVEN')}={self.at.length} % {block} == 0 < {self.at.length}"
+        shape = [f"BLOCK={block}", even]
+        if not self._columns:
+            kernel, shape = f"_{way}_row", []
+        launch = [
+            f"{self.name('ROWS')}={many}",
+            *shape,
+            f"ACC={self.accumulator}",
+            f"num_warps={warps}",
+            "enable_fp_fusion=True",
+        ]
+        programs = f"triton.cdiv({self.name('rows')}, {many})"
+        programs = self.name("programs") if persistent else programs
+        return bracketed(f"{kernel}[({programs},)](", [*arguments, *launch], ")", 12)
+
+    @property
+    def _columns(self) -> bool:
+        return bool(self.at.schedule.columns)
+
+    def _at_once(self) -> tuple[str, str]:
+        """How many rows a program takes at once, and by how many warps."""
+        names = self.name("many"), self.name("warps")
+        return names if self._columns else ("_FEW", "_warps(_FEW)")

@@ -6,7 +6,7 @@ indices are taken apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from derive.derivation import Derivation
 from derive.emit.names import ROWS, Namer, class_name
@@ -70,7 +70,10 @@ class Shapes:
 
     def condition(self, tensor: Tensor) -> str:
         """When the backward pass needs a tensor, as Python; empty if every gradient needs it."""
-        needed = self.program.needed_by.get(tensor, frozenset())
+        return self.asked(self.program.needed_by.get(tensor, frozenset()))
+
+    def asked(self, needed: Collection[str]) -> str:
+        """When some of these gradients are asked for."""
         wanted = [f"{self.needs}[{k}]" for k, n in enumerate(self.inputs) if n in needed]
         every = len(wanted) == len(self.op.differentiable) > 1
         return "" if every else " or ".join(wanted)

@@ -91,8 +91,8 @@ class TorchModule:
         return Function(
             bracketed(f"def {name}(", parameters, f") -> {_tuple_type(len(out))}:", 0),
             doc,
-            self._sizes(p.forward, p.op.inputs, sizes),
-            (Block("", tuple(self._lines(p.forward, p.op.inputs, 4))),),
+            self._sizes(self.steps_forward, p.op.inputs, sizes),
+            (Block("", tuple(self._lines(self.steps_forward, p.op.inputs, 4))),),
             unpacked(copies),
         )
 
@@ -113,33 +113,51 @@ class TorchModule:
                 0,
             ),
             f"{documented(given)} -> {shown}",
-            self._sizes(p.backward, given, set(p.saved_sizes)),
+            self._sizes(self.steps_backward, given, set(p.saved_sizes)),
             tuple(self._guarded(given)),
             unpacked(grads),
-            " = ".join(grads),
+            " = ".join([*grads, *self.maybe]),
         )
 
     # -- statements -------------------------------------------------------------------------------
 
+    @property
+    def steps_forward(self) -> Sequence[Any]:
+        """What the forward pass does, one after another: statements, and whatever `_line` tells."""
+        return self.program.forward
+
+    @property
+    def steps_backward(self) -> Sequence[Any]:
+        return self.program.backward
+
+    @property
+    def maybe(self) -> Sequence[str]:
+        """What is read even where it was not computed."""
+        return ()
+
     def _guarded(self, given: tuple[Component, ...]) -> Iterable[Block]:
         """Statements that only some gradients need run only if one of those is needed."""
-        blocks: list[tuple[str, list[Statement]]] = []
-        for statement in self.program.backward:
-            condition = self.plumbing.condition(statement.target.tensor)
+        blocks: list[tuple[str, list[Any]]] = []
+        for step in self.steps_backward:
+            condition = self._condition(step)
             if not blocks or blocks[-1][0] != condition:
                 blocks.append((condition, []))
-            blocks[-1][1].append(statement)
-        for condition, statements in blocks:
-            yield Block(condition, tuple(self._lines(statements, given, 8 if condition else 4)))
+            blocks[-1][1].append(step)
+        for condition, steps in blocks:
+            yield Block(condition, tuple(self._lines(steps, given, 8 if condition else 4)))
+
+    def _condition(self, step: Any) -> str:
+        return self.plumbing.condition(step.target.tensor)
 
     def _lines(
-        self, statements: Iterable[Statement], given: tuple[Component, ...], indent: int
+        self, steps: Iterable[Any], given: tuple[Component, ...], indent: int
     ) -> Iterable[Line]:
-        for statement in statements:
-            yield Line(
-                statement.note,
-                assign(statement.target.tensor.name, self._code(statement, given), indent),
-            )
+        for step in steps:
+            yield self._line(step, given, indent)
+
+    def _line(self, step: Any, given: tuple[Component, ...], indent: int) -> Line:
+        code = self._code(step, given)
+        return Line(step.note, assign(step.target.tensor.name, code, indent))
 
     def _code(self, statement: Statement, given: tuple[Component, ...]) -> str:
         memory = None
@@ -158,13 +176,14 @@ class TorchModule:
 
     def _sizes(
         self,
-        statements: Iterable[Statement],
+        steps: Iterable[Any],
         given: tuple[Component, ...],
         known: Collection[Size] = (),
     ) -> tuple[str, ...]:
         """Lines that name the sizes that some statement's code mentions."""
-        statements = tuple(statements)
-        text = " ".join(self._code(s, given) for s in statements)
+        steps = tuple(steps)
+        statements = tuple(s for s in steps if isinstance(s, Statement))
+        text = " ".join(self._line(s, given, 4).code for s in steps)
         counts = [*self._counts(statements, given, text)]
         text = " ".join([text, *counts])
         lines = []

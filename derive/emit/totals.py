@@ -8,13 +8,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
-from derive.emit.interface import Plumbing
 from derive.emit.kernel import Partial
+from derive.emit.names import Namer
 from derive.emit.source import assign, bracketed, comma
 from derive.emit.torch_module import gradients_as_declared
 from derive.notation.nodes import Tensor
+from derive.plan.program import Program
 from derive.plan.rows import Schedule, Work
+
+
+class Around(Protocol):
+    """The names around the kernels, and when a tensor is needed."""
+
+    program: Program
+    name: Namer
+    work: str
+
+    @property
+    def saved_inputs(self) -> list[str]: ...
+
+    def condition(self, tensor: Tensor) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -58,7 +73,7 @@ class Totals:
     """The sums over rows of one backward pass; `like`: a tensor on the same device."""
 
     def __init__(
-        self, io: Plumbing, schedule: Schedule, parts: Iterable[Partial], length: str, like: str
+        self, io: Around, schedule: Schedule, parts: Iterable[Partial], length: str, like: str
     ) -> None:
         self.io, self.schedule, self.length, self.like = io, schedule, length, like
         self.all = tuple(map(self._total, parts))

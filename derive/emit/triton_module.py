@@ -1,8 +1,8 @@
 """The triton backend: a row-wise program as two pairs of kernels, from one template.
 
 A row that fits in a block is loaded once and stays in registers; a longer one is walked in column
-tiles, once for each pass that its sums need. The backward kernels are persistent: each program
-walks over many rows and adds up its part of the gradients of what the rows share. Matrix products
+tiles, once for each pass that its sums need. Where rows share something, the backward kernels are
+persistent: each program walks over many rows and adds up its part of the gradient. Matrix products
 are left to torch, with the torch backend's own code.
 """
 
@@ -20,12 +20,11 @@ from derive.emit.environment import render
 from derive.emit.host_printer import HostPrinter, empty, with_axes
 from derive.emit.interface import Plumbing, place_of
 from derive.emit.kernel import KernelWriter, partials
-from derive.emit.launch import Back, Launch
+from derive.emit.launch import Back, Launch, Launcher
 from derive.emit.modes import Modes
 from derive.emit.source import Line, assign, bracketed, comma, unpacked
 from derive.emit.tiles import TileWriter
 from derive.emit.torch_module import (
-    TorchModule,
     documented,
     gradients_as_declared,
     leads_in,
@@ -37,32 +36,18 @@ from derive.emit.triton_printer import helpers_in
 from derive.notation.conditions import Position
 from derive.notation.nodes import Component, Extremum, Labels, Tensor
 from derive.notation.op import Op
-from derive.plan.program import Program, plan
+from derive.plan.program import Program
 from derive.plan.roles import ELEMENT_WISE, ROW_WISE, kernel_class
 from derive.plan.rows import Schedule, Work
 from derive.rewrite import keeping_shape
 
 Writer = TypeVar("Writer", bound=KernelWriter)
 ROW_TEMPLATE = "triton/op.py.jinja"
-PRODUCT_TEMPLATE = "torch/op.py.jinja"
 
 
 def has_kernels(op: Op) -> bool:
     """Is the op of a class that has kernels of its own?"""
     return kernel_class(op) in (ROW_WISE, ELEMENT_WISE)
-
-
-def template_for(op: Op) -> tuple[str, ...]:
-    """The template that an op's file is made from."""
-    return (ROW_TEMPLATE, tuned.TABLE) if has_kernels(op) else (PRODUCT_TEMPLATE,)
-
-
-def triton_module(op: Op, derivation: Derivation) -> str:
-    """The body of `triton/<op>.py`."""
-    with keeping_shape():
-        if has_kernels(op):
-            return TritonModule(plan(op, derivation, shared=False), derivation).render()
-        return TorchModule(plan(op, derivation), derivation).render()
 
 
 class TritonModule:
@@ -84,6 +69,7 @@ class TritonModule:
             program, program.backward, self.forward_work, accumulates=True
         )
         self.at = Addresses(self.forward_work, self.name)
+        self.launcher = Launcher(self.name, self.at, self.io.work, bool(self.tuned))
         self.given = (*program.cotangents, *program.saved)
         self.totals = Totals(
             self.io,
@@ -112,6 +98,7 @@ class TritonModule:
             products=multiplies_in(parts | formulas),
             places=picks_places(parts | formulas),
             leads=leads_in({"io": public, **parts, **formulas}),
+            fused=False,
             names=io.helper_names,
             helpers=helpers_in(repr(parts) + repr(more.backs)),
             column=back.column,
@@ -132,7 +119,7 @@ class TritonModule:
             way,
             rows.kernel(f"_{way}_row"),
             tiles,
-            self.totals.add_up(self._accumulator, "" if way == "backward" else f"_{way}"),
+            self.totals.add_up(self.launcher.accumulator, "" if way == "backward" else f"_{way}"),
             self._backward(rows),
             self.io.helper_names,
             self.at.length if columns else "",
@@ -140,6 +127,7 @@ class TritonModule:
             ", ".join(_real(self.given)),
             rows.share,
             columns and rows.adds_in_memory,
+            rows.persistent,
         )
 
     def moved(self) -> tuple[tuple[Component, ...], tuple[Component, ...]]:
@@ -163,14 +151,17 @@ class TritonModule:
         )
 
     def _backward_kernels(self, kind: type[Writer]) -> Writer:
-        return kind(
+        results = [(c, c.tensor.name) for c in self._row_results()]
+        kernels = kind(
             self.backward_work,
             self.name,
             (*self.given, *_targets(self.backward_work.prologue)),
-            [(c, c.tensor.name) for c in self._row_results()],
+            results,
             self.program.saved_scalars,
-            persistent=True,
+            persistent=bool(self.backward_work.accumulated),
         )
+        kernels.optional = [name for _, name in results]
+        return kernels
 
     def _row_results(self) -> list[Component]:
         """The gradients that the rows give one by one."""
@@ -204,8 +195,8 @@ class TritonModule:
             rows,
             tuple(self._host_line(w, io.inputs, like) for w in self.forward_work.prologue),
             tuple(self._empty_outputs()),
-            tuple(self._choose("forward", kernels)),
-            self._call("forward", kernels.arguments()),
+            tuple(self.launcher.choose("forward", kernels)),
+            self.launcher.call("forward", kernels.arguments(), persistent=False),
             tuple(self._host_line(w, io.inputs, like) for w in self.forward_work.epilogue),
             f"[{', '.join(self._returned())}]",
         )
@@ -241,8 +232,8 @@ class TritonModule:
             " * ".join(s.name for s in self.backward_work.rows) or "1",
             tuple(self._prologue(kernels)),
             tuple(self._allocations()),
-            (*self._choose(self.way, kernels), *self._parts()),
-            self._call(self.way, kernels.arguments()),
+            (*self.launcher.choose(self.way, kernels), *self._parts(kernels)),
+            self.launcher.call(self.way, kernels.arguments(), persistent=kernels.persistent),
             tuple(self._epilogue()),
             self._computed(),
             self._launch(),
@@ -281,13 +272,11 @@ class TritonModule:
             yield assign(component.tensor.name, self._if_needed(component.tensor, code), 4)
         yield from self.totals.sums()
 
-    def _parts(self) -> Iterable[str]:
+    def _parts(self, kernels: KernelWriter) -> Iterable[str]:
         """How many programs share the rows, and memory for what each adds up."""
-        many, warps = self._at_once()
-        programs, rows = self.name("programs"), self.name("rows")
-        count = f"triton.cdiv({rows}, {many})"
-        yield f"{programs} = _programs({count}, {warps}, {self.given[0].tensor.name})"
-        yield from self.totals.parts(programs)
+        if kernels.persistent:
+            yield self.launcher.programs(self.given[0].tensor.name)
+            yield from self.totals.parts(self.name("programs"))
 
     def _if_needed(self, tensor: Tensor, code: str) -> str:
         condition = self.io.condition(self.backward_work.left_for.get(tensor, tensor))
@@ -341,45 +330,6 @@ class TritonModule:
         shown = tuple(f"{s.name} = {p[0]}.shape[{p[1]}]" for s, p in places if p is not None)
         several = len(self.forward_work.columns) > 1
         return (*shown, f"{self.at.length} = {self.at.of_length}") if several else shown
-
-    def _choose(self, which: str, writer: KernelWriter) -> Iterable[str]:
-        """The line that tells the kernel for the length of a row; where rows have none, nothing."""
-        chosen = ", ".join(map(self.name, ("kernel", "many", "block", "warps")))
-        if self.program.roles.columns:
-            longest = "_LONGEST_ROW" + (f" // {writer.share}" if writer.share > 1 else "")
-            group = "_GROUP" if writer.adds_in_memory else "1"
-            items = [self.at.length, longest, f"_{which}_row", f"_{which}_tiles", group]
-            items += [writer.used[0].tensor.name] if self.tuned else []
-            yield bracketed(f"{chosen} = _choose(", items, ")", 8)
-
-    def _at_once(self) -> tuple[str, str]:
-        """How many rows a program takes at once, and by how many warps."""
-        names = self.name("many"), self.name("warps")
-        return names if self.program.roles.columns else ("_FEW", "_warps(_FEW)")
-
-    @property
-    def _accumulator(self) -> str:
-        return f"tl.float64 if {self.io.work} is torch.float64 else tl.float32"
-
-    def _call(self, which: str, arguments: list[str]) -> str:
-        """The launch: forward as many programs as there are rows to take, backward fewer."""
-        kernel, block = self.name("kernel"), self.name("block")
-        many, warps = self._at_once()
-        even = f"{self.name('EVEN')}={self.at.length} % {block} == 0 < {self.at.length}"
-        shape = [f"BLOCK={block}", even]
-        if not self.program.roles.columns:
-            kernel, shape = f"_{which}_row", []
-        launch = [
-            f"{self.name('ROWS')}={many}",
-            *shape,
-            f"ACC={self._accumulator}",
-            f"num_warps={warps}",
-            "enable_fp_fusion=True",
-        ]
-        programs = self.name("programs")
-        if which == "forward":
-            programs = f"triton.cdiv({self.name('rows')}, {many})"
-        return bracketed(f"{kernel}[({programs},)](", [*arguments, *launch], ")", 12)
 
 
 def _double_backward(program: Program, derivation: Derivation, io: Plumbing) -> Back | None:

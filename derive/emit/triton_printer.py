@@ -156,8 +156,11 @@ class TritonPrinter(ScalarPrinter):
     def _of_the_row(self, number: Expr, factors: list[Expr], space: Space) -> str:
         """A product that is one number for the row, beside what runs along it."""
         is_row = any(map(self.across, _components(factors)))
-        code = self._as(exact=True).product(number, factors, space)
-        return f"{bracket(code, ATOM)}[:, None]" if is_row else bracket(code, PRODUCT)
+        told = any(f.atoms(Component, Size, Position) for f in factors)
+        code = self._as(exact=told).product(number, factors, space)
+        if is_row:
+            return f"{bracket(code, ATOM)}[:, None]"
+        return bracket(code, PRODUCT if told else ATOM)
 
     def _as(self, *, exact: bool) -> TritonPrinter:
         """The same for values that are one for each row."""

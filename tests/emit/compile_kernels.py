@@ -22,6 +22,9 @@ from triton.compiler import ASTSource
 FACTS = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 LOADS = re.compile(r"(@%p\d+ )?ld\.global[\w.]*?(?:\.v(\d))?\.b(\d+)")
 IN_SOURCE = re.compile(r"tl\.load\(\s*(\w+)_ptr[^=]*mask=(inside|along|here)\w*,")
+# In the call of _choose: the group, the part of a tile, the numbers of a warp.
+TILES = r"\b{}_tiles,\s*(\w+)(?:,\s*_TILE // (\d+)(?:,\s*(\d+))?)?,?\s*\)"
+EARLIER = re.compile(r"tl\.load\(place_*,")  # of a sum over rows that is kept in memory
 ALIGNED = [["tt.divisibility", 16]]
 BYTES = {"fp16": 2, "bf16": 2, "fp32": 4, "fp64": 8}
 
@@ -35,16 +38,19 @@ def load(path):
 
 
 def shape_of(module, kernel, job):
-    """How many rows a program takes at once, and how many columns of each.
+    """How many rows a program takes at once, how many columns of each, by how many warps.
 
     Where no column depends on another, a kernel walks over numbers, whatever row they stand in.
     """
     if all(p.name != "BLOCK" for p in kernel.params):
-        return module._FEW, 1
-    if "tiles" in job["kernel"]:
-        group = getattr(module, "_GROUP", 1) if "backward" in job["kernel"] else 1
-        return group, module._TILE // group
-    return module._choose(job["length"], module._LONGEST_ROW, None, None, 1)[1:3]
+        return module._FEW, 1, module._warps(module._FEW)
+    stem = job["kernel"].rpartition("_")[0]
+    asked = re.search(TILES.format(stem), inspect.getsource(module))
+    group, part, dense = asked.groups() if asked else ("1", "1", "512")
+    group = module._GROUP if group == "_GROUP" else 1
+    longest = 0 if "tiles" in job["kernel"] else job["length"]
+    less = {"tile": module._TILE // int(part or 1), "dense": int(dense or 512)}
+    return module._choose(job["length"], longest, None, None, group, **less)[1:]
 
 
 def dtype_of(name, job):
@@ -103,8 +109,9 @@ def on_amd(done):
 
 def planned(kernel, job, rows, block):
     """The bytes that the source loads: of matrices, and of what rows share, once for each row."""
-    found = {"inside": 0, "along": 0, "here": 0}
-    for name, mask in IN_SOURCE.findall(inspect.getsource(kernel.fn)):
+    source = inspect.getsource(kernel.fn)
+    found = {"inside": 0, "along": 8 * block * len(EARLIER.findall(source)), "here": 0}
+    for name, mask in IN_SOURCE.findall(source):
         place = "along" if name in job["parts"] else mask
         found[place] += BYTES.get(dtype_of(name, job), 8) * rows * block
     return found
@@ -122,8 +129,8 @@ def answer(job):
     kernel = getattr(module, job["kernel"], None)
     if kernel is None:
         return None
-    rows, block = shape_of(module, kernel, job)
-    options = {"num_warps": module._warps(rows * block), "enable_fp_fusion": True}
+    rows, block, warps = shape_of(module, kernel, job)
+    options = {"num_warps": warps, "enable_fp_fusion": True}
     done = compile_kernel(source_of(kernel, job, rows, block), target=target, options=options)
     facts = on_amd(done) if target.backend == "hip" else on_nvidia(done, target)
     even = job["even"] and any(p.name == "EVEN" for p in kernel.params)

@@ -16,6 +16,7 @@ import torch
 from torch.library import opcheck
 
 from derive.catalogue import catalogue, load
+from derive.emit.triton_file import has_groups
 from derive.emit.triton_module import has_kernels
 from tests.features import FEATURES, Subject, cells, check_cell, compiled_by_inductor, result, write
 
@@ -24,7 +25,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # torch deprecates parts of i
 
 BACKEND = "triton"
 SHOWN = [f for f in FEATURES if f not in ("gradcheck", "gradgradcheck")]
-NAMES = [name for name in catalogue() if has_kernels(load(name))]
+OPS = [load(name) for name in catalogue()]
+NAMES = [op.name for op in OPS if has_kernels(op) or has_groups(op)]
 
 
 @cache

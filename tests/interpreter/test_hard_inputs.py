@@ -20,6 +20,7 @@ import torch
 
 from derive.catalogue import load
 from derive.emit.module import build
+from derive.emit.triton_file import has_groups
 from derive.emit.triton_module import has_kernels
 from derive.notation.op import Op
 from derive.verify.tiles import in_tiles
@@ -33,6 +34,7 @@ from tests.test_native import STABLE, check_large_numbers
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 LENGTHS = (1, 2, 7, 31, 257)
+LARGE = [n for n in STABLE.split() if has_kernels(load(n)) or has_groups(load(n))]
 ours = pytest.mark.parametrize("name", NATIVE)
 ways = pytest.mark.parametrize("way", ["row", "tiles"])
 Walk = Callable[[str, str], None]
@@ -109,7 +111,7 @@ def test_about_as_exact_as_composed_operations(op: Op) -> None:
     hard.check_against_composed(function(op.name), op, weightless, 32 * ROUNDING)
 
 
-@pytest.mark.parametrize("name", [n for n in STABLE.split() if has_kernels(load(n))])
+@pytest.mark.parametrize("name", LARGE)
 def test_large_numbers(name: str) -> None:
     """Numbers of 1e4 in fp32: results and gradients are those in fp64, and finite."""
     call = getattr(build(load(name), backend="triton"), name)

@@ -20,6 +20,7 @@ FUNCTIONS = {  # by name
     "_warps": "how a kernel is launched: speed",
     "_programs": "how rows are shared among programs: speed",
     "_is_fake": "for compilers, which the judge does not run",
+    "_dense": "lays memory out: what the judge runs lies so already",
     "_library": "a name",
     "_operation": "for compilers and vmap, which the judge does not run",
     "_by_rows": "the same formulas on a few rows at a time: speed; what it is told is mutated",
