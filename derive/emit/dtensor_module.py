@@ -7,6 +7,7 @@ over all ranks. Which axes those are follows from the roles of the indices.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -116,15 +117,12 @@ class DTensorModule(TorchModule):
     def summary(self) -> Iterator[str]:
         """For each letter what is exchanged along it, pass by pass."""
         for size in self.made.sizes:
-            counts = [
-                len({id(s) for s in group if s.across and size in s.across.sizes})
-                for group in (self.program.forward, self.program.backward)
-            ]
+            passes = zip((self.program.forward, self.program.backward), _PASSES, strict=True)
+            counts = [(_counted(group, size), name) for group, name in passes]
             parts = [t.name for t, sizes in self.made.partial.items() if size in sizes]
             letter = self._letter(size).replace(LEADING, "leading axes")
-            passes = zip(counts, _PASSES, strict=True)
-            said = [f"{n} sum{'s' * (n > 1)} in the {p} pass" for n, p in passes if n]
-            said += [f"{', '.join(parts)} partial"] if parts else []
+            said = [f"{counted} in the {name} pass" for counted, name in counts if counted]
+            said += [f"{', '.join(parts)} in parts that are to be added"] if parts else []
             yield f"{letter}: {', '.join(said) or 'nothing is exchanged'}"
 
     # -- statements -------------------------------------------------------------------------------
@@ -195,3 +193,10 @@ def _together(statements: Iterable[Statement]) -> Iterator[list[Statement]]:
 
 def _quoted(text: str) -> str:
     return f'"{text}"'
+
+
+def _counted(group: Iterable[Statement], size: Size) -> str:
+    """What is exchanged along an axis: 1 max and 2 sums."""
+    made = {id(s): s.across.word for s in group if s.across and size in s.across.sizes}
+    counts = Counter(made.values())
+    return " and ".join(f"{n} {word}{'s' * (n > 1)}" for word, n in counts.items())

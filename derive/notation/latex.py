@@ -34,6 +34,7 @@ GREEK = frozenset(f"{_LOWER} {_OTHERS}".split())
 ALIASES = {"eps": "epsilon"}
 _HALF = Rational(1, 2)
 _MANY_ZEROS = 6  # at the end of a number
+_MANY_DIGITS = 10  # after the point
 LOSSES = ("l", "L", "J")  # what a loss is called; an op may have a tensor of that name
 
 
@@ -179,31 +180,32 @@ def _beside(factors: Sequence[str], is_last: bool = True) -> str:
 
 
 def _product(term: Product, is_last: bool) -> str:
-    """Gradients, then a fraction, then brackets, then deltas."""
-    number = Rational(term.number)
+    """Gradients, a fraction, brackets, deltas; last what is yet to be differentiated."""
+    number, decimal = Rational(term.number), short_decimal(Rational(term.number))
     deltas = [f for f in term.above if is_delta(f.base)]
     leading = [
         f
         for f in term.above
         if _is_gradient(f) or (isinstance(f.base, Partial) and f not in deltas)
     ]
-    brackets = [
-        f for f in term.above if isinstance(f.base, (Sum, Operator)) and f.exponent == S.One
-    ]
-    others = [f for f in term.above if f not in leading + brackets + deltas]
+    brackets = [f for f in term.above if isinstance(f.base, Sum) and f.exponent == S.One]
+    operators = [f for f in term.above if isinstance(f.base, Operator) and f.exponent == S.One]
+    others = [f for f in term.above if f not in leading + brackets + operators + deltas]
+    number = Rational(1) if decimal else number
     below = ([_whole(number.q)] if number.q != 1 else []) + _divisors(term, number)
-    above = [_whole(number.p)] if number.p != 1 else []
+    above = [decimal] if decimal else [_whole(number.p)] if number.p != 1 else []
     in_front = not leading and all(isinstance(f.base, Size) for f in term.below)
     inline = others if in_front else []
     above += [_factor(f) for f in others if f not in inline]
     parts = [_factor(f) for f in leading]
     if below:
-        if not above and not inline and deltas:
-            above, deltas = [_factor(f) for f in deltas], []
+        if not above and not inline:
+            above = [_factor(f) for f in deltas if not isinstance(f.base, Partial)]
+            deltas = [f for f in deltas if isinstance(f.base, Partial)]
         parts.append(rf"\frac{{{_beside(above) or '1'}}}{{{_beside(below)}}}")
     else:
         parts += above
-    parts += [_factor(f) for f in [*inline, *brackets, *deltas]]
+    parts += [_factor(f) for f in [*inline, *brackets, *deltas, *operators]]
     return _beside(parts, is_last) or "1"
 
 
@@ -214,6 +216,16 @@ def _divisors(term: Product, number: Rational) -> list[str]:
         if isinstance(alone.base, Sum) and alone.exponent == S.One:
             return [_mark(sum_latex(alone.base), alone.marked)]
     return [_factor(f) for f in term.below]
+
+
+def short_decimal(number: Rational) -> str:
+    """A fraction as the decimal number that it is, where that is shorter: 0.044715; else empty."""
+    places = next((n for n in range(_MANY_DIGITS) if 10**n % number.q == 0), 0)
+    if not places or number.q % 10**_MANY_ZEROS == 0:  # else a power of ten stands below the line
+        return ""
+    digits = f"{abs(number.p) * 10**places // number.q:0{places + 1}d}"
+    shown = f"{'-' if number.p < 0 else ''}{digits[:-places]}.{digits[-places:]}"
+    return shown if len(shown) < len(f"{number.p}/{number.q}") else ""
 
 
 def _whole(number: int) -> str:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from derive.derivation import Derivation, differentiate
 from derive.emit.backends import BACKENDS
-from derive.emit.document import title
+from derive.emit.document import chapters, title
 from derive.emit.environment import render
 from derive.emit.files import command_of, source
 from derive.notation.latex import loss_beside, loss_letter, name_latex
@@ -21,6 +21,7 @@ from derive.page import view
 from derive.page.checks import Outcome, backends, checks
 from derive.page.code import Module, backlinks, modules
 from derive.page.graph import drawing
+from derive.page.legend import legend
 from derive.page.mathml import math, remark
 from derive.page.rules import rules
 from derive.plan.program import plan
@@ -49,6 +50,7 @@ def _render(op: Op, derivation: Derivation, outcomes: Sequence[Outcome]) -> str:
     program = plan(op, derivation)
     code = tuple(modules(program, derivation))
     headline, rest = title(op)
+    told = chapters(derivation, marked=True)
     found = view.numbers(derivation)
     return render(
         "html/op.html.jinja",
@@ -57,14 +59,14 @@ def _render(op: Op, derivation: Derivation, outcomes: Sequence[Outcome]) -> str:
         headline=headline,
         title=remark(headline),
         remarks=remark(rest),
-        legend=view.legend(op),
+        legend=legend(derivation, told),
         command=command_of(op).removeprefix("derive generate "),
         kind=kernel_class(op),
         equations=list(view.tensors(derivation)),
         split=[view.equation(derivation, e) for e in op.equations],
         graph=drawing(derivation),
         loss=loss_letter(op) or "ℒ",
-        gradients=list(view.gradients(derivation)),
+        gradients=list(view.gradients(derivation, told)),
         laws=list(view.laws(derivation)),
         results=[
             (n, math(name_latex(n), block=False), list(view.ways(derivation, n)))

@@ -27,6 +27,7 @@ from derive.notation.solution import Solution
 from derive.page.worked import Worked, Working, decimal, given
 
 _LENGTHS = (2, 3)  # of the indices, in turn
+_MOST_LENGTH = 3  # of an index whose size the op says itself
 _DIGITS = 30
 _STEP = mpmath.mpf(10) ** -9
 _MOST_SHOWN = 36  # numbers of one tensor
@@ -111,7 +112,13 @@ class _Follower:
         self.working = _InOrder(self.sizes, scalars, self._known, Working())
 
     def _drawn(self) -> Sample:
-        return Sample(self.op, _LENGTHS, _SEED, self.positive)
+        return Sample(self.op, self._lengths(), _SEED, self.positive)
+
+    def _lengths(self) -> tuple[int, ...]:
+        """Of the sizes in their order; one that is a parameter has its own, if it is small."""
+        own = {e.size: e.default for e in self.op.extents if e.default <= _MOST_LENGTH}
+        sizes = dict.fromkeys(i.size for i in self.op.letters)
+        return tuple(own.get(s, _LENGTHS[k % len(_LENGTHS)]) for k, s in enumerate(sizes))
 
     def run(self) -> Example:
         op = self.op

@@ -34,7 +34,7 @@ class Chunk:
 
 
 def listing(source: str, notes: Mapping[str, object]) -> tuple[Chunk, ...]:
-    """The module in chunks; a comment that is one of `notes` begins a segment."""
+    """The module in chunks; a comment that is one of `notes` begins a segment, another ends it."""
     plain, shown = source.splitlines(), _coloured(source)
     chunks = []
     for name, first, last in _parts(source, len(plain)):
@@ -73,7 +73,8 @@ def _segments(
     k = 0
     while k < len(plain):
         text, end = _comment(plain, k)
-        begins, ends = text in notes, note and _margin(plain[k]) < margin
+        begins = text in notes
+        ends = note and (text or _margin(plain[k]) < margin)  # at any comment, or less indented
         if begins or ends:
             if lines:
                 yield Segment(note, tuple(lines))

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from markupsafe import Markup
 
 from derive.derivation import Derivation
-from derive.emit.document import Display, chapters, display, equation_row, law_latex
+from derive.emit.document import Chapter, Display, display, equation_row, law_latex
 from derive.emit.latex_lines import Row
 from derive.emit.narrative import lemma
 from derive.forms import FORMS, form, polynomial_text
-from derive.notation.conditions import EQUAL, Iverson, Position
 from derive.notation.latex import component_latex, name_latex, to_latex
 from derive.notation.nodes import free_indices
 from derive.notation.op import Equation, Op
 from derive.notation.unicode import name_unicode
 from derive.page.example import Example, Line, example
+from derive.page.legend import derivatives
 from derive.page.mathml import count_latex, math, prose
 from derive.rewrite import Step
 from derive.simplify.identities import Identity
@@ -105,6 +105,7 @@ _EXPLAINED = {
     "chain": "as it is computed, one equation for each gradient on the way",
 }
 NOTHING = Markup()
+_MOVED = re.compile(r"^(no output moves with )(\w+)$")
 Definitions: TypeAlias = Mapping[str, tuple[str, str]]  # by the law's name
 
 
@@ -125,23 +126,9 @@ def whole(derivation: Derivation, one: Equation) -> Markup:
     return math(f"{row.left} = {row.right}")
 
 
-def legend(op: Op) -> Markup:
-    """How equations are read, told with a letter of the op."""
-    told = ["A letter that stands twice in a product is summed over."]
-    if op.letters:
-        letter = op.letters[-1]
-        ones, size = rf"$\mathbf{{1}}_{{{letter.name}}}$", letter.size.name
-        told.append(f"{ones} is a one for each ${letter.name}$, and ${size}$ how many there are.")
-    brackets = (b for e in op.equations for b in e.expr.atoms(Iverson))
-    if any(b.relation == EQUAL and len(b.atoms(Position)) > 1 for b in brackets):
-        told.append("What an index points at beyond its axis is zero.")
-    return prose(" ".join(told))
-
-
-def gradients(derivation: Derivation) -> Iterator[Gradient]:
-    """In the order of the derivation."""
+def gradients(derivation: Derivation, told: Sequence[Chapter]) -> Iterator[Gradient]:
+    """In the order of the derivation, whose chapters are `told`."""
     definitions = definitions_of(derivation)
-    told = chapters(derivation, marked=True)
     for number, chapter in enumerate(told, len(derivation.op.equations) + 1):
         id_ = f"gradient-{chapter.name}"
         displays = enumerate(chapter.displays, 1)
@@ -163,8 +150,18 @@ def _passage(id_: str, shown: Display, definitions: Definitions) -> Passage:
 
 def _row(row: Row, definitions: Definitions) -> Shown:
     left = math(row.left) if row.left else NOTHING
-    anchor, number = definitions.get(row.law, (f"law-{slug(row.law)}", ""))
-    return Shown(left, math(f"= {row.right}"), prose(row.law + number), anchor)
+    law, anchor = _named(row.law, definitions)
+    return Shown(left, math(f"= {row.right}"), prose(law), anchor)
+
+
+def _named(law: str, definitions: Definitions) -> tuple[str, str]:
+    """A law and where it is stated; definitions with their numbers, the word for them once."""
+    parts = law.split(", ")
+    known = [definitions[p] for p in parts if p in definitions]
+    if len(known) != len(parts):
+        return law, f"law-{slug(law)}"
+    numbered = ", ".join(p + number for p, (_, number) in zip(parts, known, strict=True))
+    return numbered.replace(", definition of", ","), known[0][0]
 
 
 def definitions_of(derivation: Derivation) -> Definitions:
@@ -180,11 +177,14 @@ def _unmarked(latex: str) -> str:
 def laws(derivation: Derivation) -> Iterator[Law]:
     """Those that the steps use and that have a statement, in their order."""
     found: dict[str, str] = {}
-    for step in _every(derivation.steps):
+    steps = list(_every(derivation.steps))
+    for step in steps:
         found.setdefault(step.law, step.statement)
     for name, statement in found.items():
         if statement and not name.startswith("definition of "):
             yield Law(f"law-{slug(law_latex(name))}", prose(law_latex(name)), math(statement))
+    for n, (name, statement) in enumerate(derivatives(derivation, steps)):
+        yield Law(f"function-{n}", prose(f"derivative of {name}"), math(statement))
 
 
 def _every(steps: Iterable[Step]) -> Iterator[Step]:
@@ -225,7 +225,8 @@ def _reason(op: Op, identity: Identity) -> Markup:
         return prose(f"Because {told}.")
     used = dict.fromkeys(s.law for s in identity.steps if s.law.startswith("definition"))
     names = law_latex(", ".join(used)).replace(", definition of", ",")
-    return prose(f"Because {identity.reason}." if identity.reason else f"By the {names}.")
+    reason = _MOVED.sub(lambda found: f"{found[1]}${name_latex(found[2])}$", identity.reason)
+    return prose(f"Because {reason}." if reason else f"By the {names}.")
 
 
 def numbers(derivation: Derivation) -> tuple[Example, Mapping[str, tuple[Numbers, ...]]] | None:

@@ -10,8 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sympy import Rational
+
 from derive.notation.evaluate import DIGITS
 from derive.notation.functions import Row
+from derive.notation.latex import short_decimal
 
 _SHOWN = 4  # significant digits
 
@@ -58,6 +61,8 @@ class Working:
         value = DIGITS.number(p, q)
         if q == 1:
             return Worked(value, str(p), exact=p)
+        if shown := short_decimal(Rational(p, q)):
+            return Worked(value, shown)
         return Worked(value, rf"{'-' * (p < 0)}\tfrac{{{abs(p)}}}{{{q}}}", ratio=(p, q))
 
     def pi(self) -> Worked:
@@ -75,8 +80,10 @@ class Working:
         value = DIGITS.product(f.value for f in factors)
         if any(f.exact == 0 for f in factors):
             return self.number(0)
-        sign = "-" if sum(f.exact == -1 for f in factors) % 2 else ""
-        rest = [f for f in factors if f.exact not in (1, -1)]
+        negative = [f for f in factors if f.exact is not None and f.exact < 0]
+        sign = "-" if len(negative) % 2 else ""
+        factors = [self.number(-f.exact) if f in negative and f.exact else f for f in factors]
+        rest = [f for f in factors if f.exact != 1]
         below = [f for f in rest if f.kind == "inverse"]
         above = [f for f in rest if f.kind != "inverse"]
         if not below and len(above) < 2:
