@@ -17,7 +17,7 @@ import derive
 from derive import prove
 from derive.derivation import Derivation, Stage, differentiate, primes
 from derive.emit.torch_module import torch_module
-from derive.emit.triton_module import triton_module
+from derive.emit.triton_file import triton_module
 from derive.notation.latex import name_latex
 from derive.notation.nodes import Component, Differentiate, Partial, free_indices, rename
 from derive.notation.op import Op
@@ -322,7 +322,7 @@ import hashlib, sys
 from derive.catalogue import load_all
 from derive.derivation import differentiate
 from derive.emit.torch_module import torch_module
-from derive.emit.triton_module import triton_module
+from derive.emit.triton_file import triton_module
 for op in load_all(sys.argv[1])[:: int(sys.argv[2])]:
     d = differentiate(op)
     for text in (d.show(trace=True), d.latex(), torch_module(op, d), triton_module(op, d)):

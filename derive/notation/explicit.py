@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import TypeGuard
 
@@ -126,6 +127,8 @@ class _Writer:
         ones = [i for i in free if i not in carried and (alone or is_tensor)]
         for dummy in dummies:
             ones += [dummy] * max(0, 2 - carried[dummy] - _repeats(dummy, factors))
+        if len(written) > 1:
+            written = tuple(map(_in_brackets, written))
         place = sum(isinstance(f.base, Component) and is_gradient(f.base) for f in written)
         placed = written[:place] + tuple(Factor(Ones(i)) for i in ones) + written[place:]
         return Product(bool(number.is_negative), abs(number), placed, len(dummies))
@@ -212,6 +215,13 @@ def _unbound_bracket(expr: Expr) -> Sum:
 
 def _simplest_first(written: Sum) -> Sum:
     return Sum(tuple(sorted(written.terms, key=_simplicity)))
+
+
+def _in_brackets(factor: Factor) -> Factor:
+    """What a factor differentiates stands in the order of a bracket, not of an equation."""
+    if not isinstance(factor.base, Operator):
+        return factor
+    return replace(factor, base=replace(factor.base, body=_simplest_first(factor.base.body)))
 
 
 def _simplicity(term: Product) -> tuple[bool, int]:

@@ -126,3 +126,11 @@ def test_code_under_another_comment_is_not_shown_beside_the_equation_before() ->
     )
     (_, chunk) = listing(source, {"y = x": None})
     assert [(s.note, len(s.lines)) for s in chunk.segments] == [("", 1), ("y = x", 2), ("", 3)]
+
+
+def test_what_is_differentiated_beside_other_factors_stands_in_the_order_of_a_bracket() -> None:
+    derivation = differentiate(load("gelu"))
+    rows = [r.right for c in chapters(derivation) for d in c.displays for r in d.rows]
+    (product,) = (r for d in chapters(derivation)[0].displays for r in d.rows if "product" in r.law)
+    assert product.right.count(r"\left(1+\operatorname{erf}") == 2
+    assert not [row for row in rows if r"+1\right)" in row]
