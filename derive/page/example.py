@@ -26,7 +26,8 @@ from derive.notation.point import Sample
 from derive.notation.solution import Solution
 from derive.page.worked import Worked, Working, decimal, given
 
-_LENGTHS = (2, 3)  # of the indices, in turn
+_LENGTHS = ((2, 3), (3, 2))  # of the indices, in turn: those that are tried
+_LEAST = 1e-3  # what is less may be all that rounding leaves of a difference
 _MOST_LENGTH = 3  # of an index whose size the op says itself
 _DIGITS = 30
 _STEP = mpmath.mpf(10) ** -9
@@ -56,22 +57,35 @@ class Example:
     forward: tuple[Line, ...]
     back: tuple[Line, ...]
     component: str  # LaTeX of the one that is compared
+    value: float  # of that one
     derived: str
     differences: str
 
 
 def example(derivation: Derivation) -> Example | None:
-    """The longest way back, at the first point where everything has a value; none if none has."""
+    """The longest way back, at the first point where everything has a value; none if none has.
+
+    A row of two that is normalized has a gradient that ε alone keeps from zero: one of three is
+    tried then.
+    """
     names = [c.tensor.name for c in derivation.op.differentiable]
     if not names:
         return None
     wrt = max(names, key=lambda n: len(form(derivation, n, "chain").equations))
     with mpmath.workdps(_DIGITS):
-        for positive in (False, True):
-            try:
-                return _Follower(derivation, wrt, positive).run()
-            except (ArithmeticError, ValueError, TypeError, LookupError):
-                continue
+        usual, other = _LENGTHS
+        found = [_at(derivation, wrt, usual)]
+        if found[0] and abs(found[0].value) < _LEAST:
+            found.append(_at(derivation, wrt, other))
+    return max(filter(None, found), key=lambda f: abs(f.value) >= _LEAST, default=None)
+
+
+def _at(derivation: Derivation, wrt: str, lengths: tuple[int, ...]) -> Example | None:
+    for positive in (False, True):
+        try:
+            return _Follower(derivation, wrt, lengths, positive).run()
+        except (ArithmeticError, ValueError, TypeError, LookupError):
+            continue
     return None
 
 
@@ -100,8 +114,11 @@ class _InOrder(Evaluator):
 
 
 class _Follower:
-    def __init__(self, derivation: Derivation, wrt: str, positive: bool) -> None:
+    def __init__(
+        self, derivation: Derivation, wrt: str, lengths: tuple[int, ...], positive: bool
+    ) -> None:
         self.op, self.wrt, self.positive = derivation.op, wrt, positive
+        self.lengths = self._own(lengths)
         self.chain = {e.target.tensor: e for e in form(derivation, wrt, "chain").equations}
         self.sample = self._drawn()
         self.sizes = self.sample.sizes
@@ -112,13 +129,13 @@ class _Follower:
         self.working = _InOrder(self.sizes, scalars, self._known, Working())
 
     def _drawn(self) -> Sample:
-        return Sample(self.op, self._lengths(), _SEED, self.positive)
+        return Sample(self.op, self.lengths, _SEED, self.positive)
 
-    def _lengths(self) -> tuple[int, ...]:
+    def _own(self, lengths: tuple[int, ...]) -> tuple[int, ...]:
         """Of the sizes in their order; one that is a parameter has its own, if it is small."""
         own = {e.size: e.default for e in self.op.extents if e.default <= _MOST_LENGTH}
         sizes = dict.fromkeys(i.size for i in self.op.letters)
-        return tuple(own.get(s, _LENGTHS[k % len(_LENGTHS)]) for k, s in enumerate(sizes))
+        return tuple(own.get(s, lengths[k % len(lengths)]) for k, s in enumerate(sizes))
 
     def run(self) -> Example:
         op = self.op
@@ -134,6 +151,7 @@ class _Follower:
             tuple(self._line(e.target, e) for e in op.equations),
             tuple(self._line(e.target, e) for e in self.chain.values()),
             self._shown_place(last),
+            float(derived),
             decimal(derived, _COMPARED),
             decimal(differences, _COMPARED),
         )

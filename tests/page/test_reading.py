@@ -134,3 +134,11 @@ def test_what_is_differentiated_beside_other_factors_stands_in_the_order_of_a_br
     (product,) = (r for d in chapters(derivation)[0].displays for r in d.rows if "product" in r.law)
     assert product.right.count(r"\left(1+\operatorname{erf}") == 2
     assert not [row for row in rows if r"+1\right)" in row]
+
+
+@pytest.mark.parametrize("name", ["instance_norm", "ada_layer_norm"])
+def test_what_is_followed_is_not_what_two_equal_numbers_leave(name: str) -> None:
+    """A normalized row of two has a gradient of the size of ε, which no reader can check."""
+    found = example_of(name)
+    assert abs(found.value) > 1e-3
+    assert found.derived == found.differences
