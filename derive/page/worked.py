@@ -17,6 +17,7 @@ from derive.notation.functions import Row
 from derive.notation.latex import short_decimal
 
 _SHOWN = 4  # significant digits
+_NOTHING = 1e-25  # less is what rounding leaves of a zero, computed in thirty digits
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ class Worked:
 
 def decimal(value: Any, digits: int = _SHOWN) -> str:
     """A number in a few digits; large and small ones with a power of ten."""
-    shown = f"{float(value):.{digits}g}"
-    if shown == "-0":
+    if abs(value) < _NOTHING:
         return "0"
+    shown = f"{float(value):.{digits}g}"
     number, _, power = shown.partition("e")
     if not power:
         return number

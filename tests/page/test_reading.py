@@ -142,3 +142,4 @@ def test_what_is_followed_is_not_what_two_equal_numbers_leave(name: str) -> None
     found = example_of(name)
     assert abs(found.value) > 1e-3
     assert found.derived == found.differences
+    assert not [line for line in found.back if "10^{-3" in line.values]  # a zero, rounded
