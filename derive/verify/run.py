@@ -109,8 +109,8 @@ def _applies(name: str, op: Op, module: ModuleType) -> bool:
 def _checked(name: str, check: Check, op: Op, module: ModuleType) -> Row:
     """The row of a check; generated code that raises has failed it."""
     dtype = PRECISIONS.get(name, torch.float64)
-    sample = sample_for(op, dtype).on(device_for(module))
     try:
+        sample = sample_for(op, dtype).on(device_for(module))
         with warnings.catch_warnings():  # the interpreter's, of numbers that are none on purpose
             warnings.simplefilter("ignore", RuntimeWarning)
             worst, allowed, note = check(op, module, sample)
