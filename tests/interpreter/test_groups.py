@@ -48,9 +48,9 @@ SIZES = (3, 7, 5, 2, 3)
 
 
 def few(module: ModuleType) -> AbstractContextManager[object]:
-    """Two rows or one at once, and one program that walks over all of them."""
+    """Two rows or more at once, and one program that walks over all of them."""
     programs = {"_programs": lambda *_: 1} if hasattr(module, "_programs") else {}
-    return patch.multiple(module, _FEW=8, **programs)
+    return patch.multiple(module, _FEW=16, **programs)
 
 
 def tiles(module: ModuleType) -> AbstractContextManager[object]:
