@@ -54,7 +54,9 @@ _style = click.option(
 
 @cli.command("list")
 @_ops
-@click.option("--costs", "--cost", is_flag=True, help="What is saved, moved and computed, in sizes.")
+@click.option(
+    "--costs", "--cost", is_flag=True, help="What is saved, moved and computed, in sizes."
+)
 @click.pass_context
 def list_ops(ctx: click.Context, ops: Sequence[str], costs: bool) -> None:
     """List ops: title, class of kernel, backends.

@@ -299,6 +299,7 @@ class Schedule:
         marker = Component(Tensor(f"_sum_{self._count}", 10**7 + self._count))
         over_column = set(self.roles.columns) <= summed
         over_rows = bool(summed & set(self.roles.rows))
+        self.axes[marker.tensor] = () if over_rows else self.roles.rows
         return RowSum(marker, total, body, _kind(self.roles, carried), over_rows, over_column)
 
     def _letters(self, statement: Statement) -> dict[Index, Axis]:

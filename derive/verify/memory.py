@@ -98,9 +98,17 @@ def _results(op: Op, module: ModuleType, sample: Sample) -> tuple[Tensor, ...]:
 
 
 def walks(module: ModuleType) -> Iterator[AbstractContextManager[object]]:
-    """Rows that fit in a block, few of them at once; then, if there is that, rows in tiles."""
+    """Rows that fit in a block; few of them at once; then, if there is that, rows in tiles."""
     yield nullcontext()
     if hasattr(module, "_FEW"):
-        yield patch.multiple(module, _FEW=16)
+        yield _alone(module, patch.multiple(module, _FEW=16))
     if has_tiles(module):
-        yield in_tiles(module)
+        yield _alone(module, in_tiles(module))
+
+
+@contextmanager
+def _alone(module: ModuleType, walk: AbstractContextManager[object]) -> Iterator[None]:
+    """One program takes all rows, those that others would have taken too."""
+    one = patch.object(module, "_programs", lambda *_: 1)
+    with walk, one if hasattr(module, "_programs") else nullcontext():
+        yield

@@ -110,7 +110,10 @@ def _checked(name: str, check: Check, op: Op, module: ModuleType) -> Row:
     """The row of a check; generated code that raises has failed it."""
     dtype = PRECISIONS.get(name, torch.float64)
     try:
-        worst, allowed, note = check(op, module, sample_for(op, dtype).on(device_for(module)))
+        sample = sample_for(op, dtype).on(device_for(module))
+        with warnings.catch_warnings():  # the interpreter's, of numbers that are none on purpose
+            warnings.simplefilter("ignore", RuntimeWarning)
+            worst, allowed, note = check(op, module, sample)
     except DeriveError:
         raise
     except Exception as failure:  # noqa: BLE001  # whatever generated code does wrong is its verdict

@@ -45,10 +45,22 @@ OPS = (*UNSEEN, *map(load, ("causal_attention", "info_nce", "linear_attention"))
 every = pytest.mark.parametrize("op", OPS, ids=name_of)
 unseen = pytest.mark.parametrize("op", UNSEEN, ids=name_of)
 SIZES = (3, 7, 5, 2, 3)
+
+
+def few(module: ModuleType) -> AbstractContextManager[object]:
+    """Two rows or more at once, and one program that walks over all of them."""
+    programs = {"_programs": lambda *_: 1} if hasattr(module, "_programs") else {}
+    return patch.multiple(module, _FEW=16, **programs)
+
+
+def tiles(module: ModuleType) -> AbstractContextManager[object]:
+    return in_tiles(module) if hasattr(module, "_TILE") else nullcontext()
+
+
 WAYS: dict[str, Callable[[ModuleType], AbstractContextManager[object]]] = {
     "rows": lambda _: nullcontext(),
-    "few at once": lambda module: patch.object(module, "_FEW", 16),
-    "tiles": lambda module: in_tiles(module) if hasattr(module, "_TILE") else nullcontext(),
+    "few at once": few,
+    "tiles": tiles,
 }
 
 

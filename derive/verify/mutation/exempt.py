@@ -68,6 +68,9 @@ METADATA = {
 }  # the same for tensors of one kind
 
 
+TUNED = {"_LONGEST_ROW", "_TILE"}  # how much a program holds: parts of it are speed
+
+
 def called(node: ast.expr) -> str:
     """The name that is called: `sum` in `x.sum(1)`, nothing in `kernel[grid](x)`."""
     function = node.func if isinstance(node, ast.Call) else node
@@ -94,6 +97,8 @@ def is_exempt(node: ast.AST) -> bool:
         return True
     if isinstance(node, ast.FunctionDef):
         return node.name in FUNCTIONS
+    if isinstance(node, ast.BinOp) and isinstance(node.left, ast.Name) and node.left.id in TUNED:
+        return True
     refuses = isinstance(node, ast.Raise | ast.Assert | ast.Import | ast.ImportFrom)
     return refuses or (isinstance(node, ast.Call) and called(node) in CALLS)
 

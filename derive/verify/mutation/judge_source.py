@@ -28,6 +28,7 @@ from derive.verify.run import Check, Row, _applies, _checked
 _TIMES = 5  # how much longer than all checks of the module as it is a mutant may take
 _LAID_OUT = {".reshape", ".numel", ".to", ".contiguous", ".dtype"}
 UNREACHED = "no check runs these lines"
+ONE_ROW = "the kernel takes one row at a time: either axis has length 1"
 
 
 @dataclass
@@ -87,6 +88,8 @@ class Source:
             return self.finding(number, EQUIVALENT, ALIKE)
         if edit.kind.startswith("exchanged") and self._is_same_polynomial(edit):
             return self.finding(number, EQUIVALENT, POLYNOMIAL)
+        if edit.kind == "broadcast axis" and self._takes_one_row(edit.function):
+            return self.finding(number, EQUIVALENT, ONE_ROW)
         if edit.negated and is_even(self.op, edit.negated, "backward" in edit.function):
             return self.finding(number, EQUIVALENT, EVEN)
         return self.finding(number, LIVE, "no check fails on it")
@@ -96,6 +99,10 @@ class Source:
         if edit.probe is None or (edit.met is not None and not self._failure(edit.met, seeing)):
             return False
         return not self._failure(edit.probe, seeing)
+
+    def _takes_one_row(self, kernel: str) -> bool:
+        """Is that how it is launched? Then what there is for each row is one number."""
+        return re.search(rf"\b{kernel},\s*1\b", self.text) is not None
 
     def _is_same_polynomial(self, edit: Edit) -> bool:
         with loaded(self.text) as right, loaded(edit.applied(self.text)) as wrong:
