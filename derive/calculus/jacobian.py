@@ -157,7 +157,7 @@ LAWS = (
         r"(f^n)' = n f^{n-1} f'",
         _power,
         "(3 + x[b])^(1/3)",
-        "1/3*d/d(x[p])(x[b] + 3)/(3 + x[b])^(2/3)",
+        "1/3*d/d(x[p])(3 + x[b])/(3 + x[b])^(2/3)",
     ),
     _law(
         "chain rule", r"f(g)' = f'(g)\,g'", _chain, "sin(x[b]^2)", "cos(x[b]^2)*d/d(x[p])(x[b]^2)"
