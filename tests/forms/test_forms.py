@@ -40,7 +40,7 @@ def test_layer_norm_as_the_article_concludes() -> None:
 def test_softmax_in_terms_of_its_output() -> None:
     """dx = p (dp - Σ p dp)."""
     assert texts(derived("softmax"), "x", "factored") == [
-        "dx[p,q] = p[p,q]*(dp[p,q] - dp[p,i]*1[q]*p[p,i])"
+        "dx[q,r] = p[q,r]*(dp[q,r] - dp[q,i]*1[r]*p[q,i])"
     ]
 
 
@@ -59,9 +59,9 @@ def test_attention_as_it_is_published() -> None:
     """dQ = dS K, dK = dSᵀ Q with dS = P (dP - Σ dP P): Dao et al. 2022, arXiv:2205.14135."""
     equations = together(derived("attention"), ["q", "k"], "factored")
     assert [e.text for e in equations] == [
-        "dp[p,r] = do[p,c]*v[r,c]",
-        "dq[p,q] = 1/sqrt(D)*k[j,q]*p[p,j]*(dp[p,j] - dp[p,r]*1[j]*p[p,r])",
-        "dk[r,q] = 1/sqrt(D)*q[i,q]*p[i,r]*(dp[i,r] - dp[i,j]*1[r]*p[i,j])",
+        "dp[r,u] = do[r,c]*v[u,c]",
+        "dq[r,t] = 1/sqrt(D)*k[j,t]*p[r,j]*(dp[r,j] - dp[r,s]*1[j]*p[r,s])",
+        "dk[u,t] = 1/sqrt(D)*q[i,t]*p[i,u]*(dp[i,u] - dp[i,j]*1[u]*p[i,j])",
     ]
 
 

@@ -88,7 +88,7 @@ def test_what_the_field_knows_is_found() -> None:
         "layer_norm | 1[h]*mu[b,h]^2/sigma[b]^2 = H*(1 - eps/sigma[b]^2)",
         "softmax | 1[i]*p[b,i] = 1[b]",
         "layer_norm | dx[p,h]*1[h] = 0 | x[b,h] + c[b]: y[b,h] stays",
-        "shifted_softmax | dm[p] = 0 | m[b] + c[b]: p[b,i] stays",
+        "shifted_softmax | dm[q] = 0 | m[b] + c[b]: p[b,i] stays",
     }
     names = ("layer_norm", "softmax", "shifted_softmax")
     assert known <= {line for name in names for line in lines(named(name))}

@@ -69,7 +69,7 @@ FORMULA_MISTAKES = (
     ("layer_norm", "dx[p,q], closed form", "exponent: 1/sigma[p]^2 for 1/sigma[p]^3"),
     ("layer_norm", "dx[p,q], closed form", "index: mu[p,h] for mu[p,q]"),
     ("softmax", "e[b,i]", "function: x[b,i] - 1[i]*m[b] for exp(x[b,i] - 1[i]*m[b])"),
-    ("shifted_softmax", "dm[p]", "number: 1 for 0"),
+    ("shifted_softmax", "dm[q]", "number: 1 for 0"),
     ("transposed", "dx[p,q]", "index: dz[i,p] for dz[p,i]"),
     ("transposed", "dx[p,q]", "index: y[p,q] for y[i,q]"),
     ("transposed", "dx[p,q]", "sum: dz[p,p]*y[p,q] for dz[p,i]*y[i,q]"),
