@@ -11,13 +11,13 @@ from derive.emit.block import BlockWriter
 from derive.emit.host_printer import empty
 from derive.emit.interface import Plumbing, place_of
 from derive.emit.kernel import KernelWriter, Partial, partials
-from derive.emit.launch import Back, Launch, Launcher
+from derive.emit.launch import Back, Launch, Launcher, not_empty
 from derive.emit.names import Namer
 from derive.emit.source import assign, bracketed, comma, unpacked
 from derive.emit.tiles import TileWriter
 from derive.emit.torch_module import documented
 from derive.emit.totals import Totals
-from derive.notation.nodes import Component, Extremum, Labels, Scalar, Tensor
+from derive.notation.nodes import Component, Labels, Scalar, Tensor
 from derive.plan.groups import Group
 from derive.plan.program import Program
 
@@ -199,10 +199,7 @@ class GroupModule:
 
     def _refusals(self) -> Iterator[str]:
         """No numbers have a largest one, and no label may be out of range."""
-        found = {e for s in self.program.backward for e in s.expr.atoms(Extremum)}
-        for size in sorted({d.size for e in found for d in e.dummies}, key=lambda s: s.rank):
-            yield f"if {size.name} == 0:"
-            yield '    raise IndexError("max and min take an axis of non-zero size")'
+        yield from not_empty(self.program.backward)
         for labels in self.labels:
             known = [labels.name, str(labels.values), *map(str, labels.sentinels)]
             yield f"_expect_labels({', '.join(known)})"

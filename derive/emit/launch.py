@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from derive.emit.addresses import Addresses
@@ -10,6 +10,8 @@ from derive.emit.kernel import Kernel, KernelWriter
 from derive.emit.names import Namer
 from derive.emit.source import Line, bracketed
 from derive.emit.totals import AddUp
+from derive.notation.nodes import Extremum
+from derive.plan.statement import Statement
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,14 @@ class Back:
     share: int
     grouped: bool
     persistent: bool = True  # does a program walk over many rows?
+
+
+def not_empty(statements: Iterable[Statement]) -> Iterator[str]:
+    """Lines that refuse an axis without numbers: it has no largest one, and torch refuses too."""
+    found = {e for s in statements for e in s.expr.atoms(Extremum)}
+    for size in sorted({d.size for e in found for d in e.dummies}, key=lambda s: s.rank):
+        yield f"if {size.name} == 0:"
+        yield '    raise IndexError("max and min take an axis of non-zero size")'
 
 
 @dataclass(frozen=True)

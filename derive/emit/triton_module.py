@@ -8,7 +8,7 @@ are left to torch, with the torch backend's own code.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeVar
 
@@ -20,7 +20,7 @@ from derive.emit.environment import render
 from derive.emit.host_printer import HostPrinter, empty, with_axes
 from derive.emit.interface import Plumbing, place_of
 from derive.emit.kernel import KernelWriter, partials
-from derive.emit.launch import Back, Launch, Launcher
+from derive.emit.launch import Back, Launch, Launcher, not_empty
 from derive.emit.modes import Modes
 from derive.emit.source import Line, assign, bracketed, comma, unpacked
 from derive.emit.tiles import TileWriter
@@ -34,7 +34,7 @@ from derive.emit.torch_module import (
 from derive.emit.totals import Totals
 from derive.emit.triton_printer import helpers_in
 from derive.notation.conditions import Position
-from derive.notation.nodes import Component, Extremum, Labels, Tensor
+from derive.notation.nodes import Component, Labels, Tensor
 from derive.notation.op import Op
 from derive.plan.program import Program
 from derive.plan.roles import ELEMENT_WISE, ROW_WISE, kernel_class
@@ -191,7 +191,7 @@ class TritonModule:
         return Launch(
             bracketed("def _forward(", parameters, ") -> list[Tensor]:", 0),
             f"{documented(p.op.inputs)} -> {documented(out)}",
-            (*self._sizes(p.op.inputs), *self._not_empty(), *io.label_checks()),
+            (*self._sizes(p.op.inputs), *not_empty(p.forward), *io.label_checks()),
             rows,
             tuple(self._host_line(w, io.inputs, like) for w in self.forward_work.prologue),
             tuple(self._empty_outputs()),
@@ -315,13 +315,6 @@ class TritonModule:
 
     def _like(self) -> str:
         return (*self.given, *self.program.op.differentiable)[0].tensor.name
-
-    def _not_empty(self) -> Iterator[str]:
-        """No numbers have a largest one: torch refuses, and so does this."""
-        found = {e for s in self.program.forward for e in s.expr.atoms(Extremum)}
-        for size in sorted({d.size for e in found for d in e.dummies}, key=lambda s: s.rank):
-            yield f"if {size.name} == 0:"
-            yield '    raise IndexError("max and min take an axis of non-zero size")'
 
     def _sizes(self, given: tuple[Component, ...]) -> tuple[str, ...]:
         """Lines that name all sizes that the tensors show."""
