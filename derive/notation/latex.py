@@ -170,13 +170,18 @@ def sum_latex(written: Sum) -> str:
 
 
 _OPEN = re.compile(r"\\end\{cases\}\}*$")
+_WORD = re.compile(r"(?:\\textcolor\{red\}\{)?\\mathrm\{\w{2,}\}\}?")
 
 
 def _beside(factors: Sequence[str], is_last: bool = True) -> str:
-    """Factors side by side; cases, which have no right edge, in brackets if something follows."""
+    """Factors side by side; if something follows: cases, which have no right edge, in brackets, and
+    a space after a word.
+    """
     closed = factors[:-1] if is_last else factors
     shown = [rf"\left({f}\right)" if _OPEN.search(f) else f for f in closed]
-    return " ".join([*shown, *factors[len(closed) :]])
+    shown += factors[len(closed) :]
+    spaced = [rf"{f} \," if _WORD.fullmatch(f) else f for f in shown[:-1]]
+    return " ".join([*spaced, *shown[-1:]])
 
 
 def _product(term: Product, is_last: bool) -> str:

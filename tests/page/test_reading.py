@@ -143,3 +143,8 @@ def test_what_is_followed_is_not_what_two_equal_numbers_leave(name: str) -> None
     assert abs(found.value) > 1e-3
     assert found.derived == found.differences
     assert not [line for line in found.back if "10^{-3" in line.values]  # a zero, rounded
+
+
+def test_a_word_stands_apart_from_what_it_multiplies() -> None:
+    (op,) = derive.parse("op leaky(x[n]; slope = 0.3) -> y[n]\ny[n] = slope*x[n]\n")
+    assert r"\mathrm{slope} \, x_{n}" in derive.differentiate(op).latex("forward")
