@@ -98,17 +98,26 @@ def _results(op: Op, module: ModuleType, sample: Sample) -> tuple[Tensor, ...]:
 
 
 def walks(module: ModuleType) -> Iterator[AbstractContextManager[object]]:
-    """Rows that fit in a block; few of them at once; then, if there is that, rows in tiles."""
+    """Rows that fit in a block; few of them at once; then, if there is that, rows in tiles.
+
+    In the second, two programs share the rows, each takes several times a few of them, and what
+    they leave is added up column by column, one after the other: no loop runs once only.
+    """
     yield nullcontext()
     if hasattr(module, "_FEW"):
-        yield _alone(module, patch.multiple(module, _FEW=16))
+        yield _changed(module, _FEW=16, _COLUMNS=1, _programs=lambda *_: 2)
     if has_tiles(module):
-        yield _alone(module, in_tiles(module))
+        yield _alone(module)
+
+
+def _changed(module: ModuleType, **values: object) -> AbstractContextManager[object]:
+    """The module with other values, of those that it has."""
+    known = {name: value for name, value in values.items() if hasattr(module, name)}
+    return patch.multiple(module, **known) if known else nullcontext()
 
 
 @contextmanager
-def _alone(module: ModuleType, walk: AbstractContextManager[object]) -> Iterator[None]:
-    """One program takes all rows, those that others would have taken too."""
-    one = patch.object(module, "_programs", lambda *_: 1)
-    with walk, one if hasattr(module, "_programs") else nullcontext():
+def _alone(module: ModuleType) -> Iterator[None]:
+    """Rows in tiles; one program takes all, those that others would have taken too."""
+    with in_tiles(module), _changed(module, _programs=lambda *_: 1):
         yield

@@ -68,6 +68,7 @@ METADATA = {
 }  # the same for tensors of one kind
 
 
+CHOOSE = {"_choose"}  # given how many rows are taken at once: speed
 TUNED = {"_LONGEST_ROW", "_TILE"}  # how much a program holds: parts of it are speed
 
 
@@ -108,7 +109,9 @@ def children(node: ast.AST) -> Iterator[ast.AST]:
     if isinstance(node, ast.FunctionDef):
         yield from node.body
     elif isinstance(node, ast.Call):
-        yield from (node.func, *node.args)
+        chooses = called(node) in CHOOSE
+        yield node.func
+        yield from (a for a in node.args if not (chooses and isinstance(a, ast.Constant)))
         yield from (k.value for k in node.keywords if k.arg not in KEYWORDS)
     elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         yield node.left  # the right side tells a compiler when this holds anyway
