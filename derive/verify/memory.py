@@ -2,13 +2,16 @@
 
 What an allocator hands out is, as a rule, what the run before gave back, with its right results
 still in it; and what is written beside it is noticed much later, if at all. So what is unwritten is
-not a number here, and there is such memory on both sides of a tensor, which must stay as it is.
+not a number here, and there is such memory on both sides of a tensor, which must stay as it is, and
+which no kernel reads: elsewhere it may be nobody's, and reading it ends the program.
 """
 
 from __future__ import annotations
 
+from bisect import bisect, insort
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from math import prod
 from types import ModuleType
 from typing import Any
@@ -18,6 +21,7 @@ import torch
 from torch import Tensor
 
 from derive.notation.op import Op
+from derive.verify.reads import reads_shown
 from derive.verify.reference import composed
 from derive.verify.sample import Sample, errors, results
 from derive.verify.tiles import has_tiles, in_tiles
@@ -27,14 +31,14 @@ _BESIDE = 1024  # numbers on either side of a tensor
 
 
 class OutOfBounds(Exception):
-    """Something was written beside the memory that was asked for."""
+    """Something was read or written beside the memory that was asked for."""
 
 
 class _Watched:
     """torch, but for `empty` and `zeros`."""
 
     def __init__(self) -> None:
-        self.areas: list[Tensor] = []
+        self.areas: list[Tensor] = []  # by their addresses
 
     def __getattr__(self, name: str) -> Any:
         return getattr(torch, name)
@@ -43,7 +47,7 @@ class _Watched:
         """Numbers that are none, between others."""
         count = prod(size)
         area = torch.full((count + 2 * _BESIDE,), float("nan"), **options)
-        self.areas.append(area)
+        insort(self.areas, area, key=Tensor.data_ptr)
         return area[_BESIDE : _BESIDE + count].view(size)
 
     def zeros(self, size: Sequence[int], **options: Any) -> Tensor:
@@ -56,6 +60,18 @@ class _Watched:
             return tensor.clone()
         return self.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device).copy_(tensor)
 
+    def look(self, addresses: Any) -> None:
+        """Is nothing beside a tensor among what is read?"""
+        if not addresses.size:
+            return
+        first = bisect(self.areas, int(addresses.min()), key=Tensor.data_ptr) - 1
+        last = bisect(self.areas, int(addresses.max()), key=Tensor.data_ptr)
+        for area in self.areas[max(first, 0) : last]:
+            for side in (area[:_BESIDE], area[-_BESIDE:]):
+                start = side.data_ptr()
+                if ((start <= addresses) & (addresses < start + side.nbytes)).any():
+                    raise OutOfBounds("something was read beside a tensor")
+
     def check(self) -> None:
         """Is what is beside every tensor as it was?"""
         sides = (side for a in self.areas for side in (a[:_BESIDE], a[-_BESIDE:]))
@@ -65,9 +81,9 @@ class _Watched:
 
 @contextmanager
 def watched(module: ModuleType) -> Iterator[_Watched]:
-    """The memory that the module asks for is watched; `OutOfBounds` if it wrote beside it."""
+    """The memory that the module asks for is watched; `OutOfBounds` if it went beside it."""
     memory = _Watched()
-    with patch.object(module, "torch", memory):
+    with patch.object(module, "torch", memory), reads_shown(memory.look):
         yield memory
     memory.check()
 
@@ -105,12 +121,19 @@ def walks(module: ModuleType) -> Iterator[AbstractContextManager[object]]:
     """
     yield nullcontext()
     if hasattr(module, "_FEW"):
-        yield _changed(module, _FEW=16, _COLUMNS=1, _programs=lambda *_: 2)
+        choose = partial(_two_at_once, getattr(module, "_choose", None))
+        yield _changed(module, _FEW=16, _COLUMNS=1, _programs=lambda *_: 2, _choose=choose)
     if has_tiles(module):
         yield _alone(module)
 
 
-def _changed(module: ModuleType, **values: object) -> AbstractContextManager[object]:
+def _two_at_once(choose: Any, *told: Any) -> tuple[Any, ...]:
+    """The kernel that would be chosen, for two rows at once."""
+    kernel, _, *rest = choose(*told)
+    return kernel, 2, *rest
+
+
+def _changed(module: ModuleType, **values: Any) -> AbstractContextManager[object]:
     """The module with other values, of those that it has."""
     known = {name: value for name, value in values.items() if hasattr(module, name)}
     return patch.multiple(module, **known) if known else nullcontext()

@@ -22,13 +22,13 @@ def has_tiles(module: ModuleType) -> bool:
     return hasattr(module, "_TILE") or hasattr(module, "_CACHE")
 
 
-def in_tiles(module: ModuleType, columns: int = 4) -> AbstractContextManager[object]:
-    """Tiles of so many columns, two rows at once where some are together; formulas on one row."""
+def in_tiles(module: ModuleType, numbers: int = 4) -> AbstractContextManager[object]:
+    """Tiles of so many numbers, two rows at once where some are together; formulas on one row."""
     if not hasattr(module, "_TILE"):
         return patch.multiple(module, _CACHE=1)
     if hasattr(module, "_GROUP"):
-        return patch.multiple(module, _LONGEST_ROW=0, _TILE=2 * columns, _GROUP=2)
-    return patch.multiple(module, _LONGEST_ROW=0, _TILE=columns)
+        return patch.multiple(module, _LONGEST_ROW=0, _TILE=numbers, _GROUP=2)
+    return patch.multiple(module, _LONGEST_ROW=0, _TILE=numbers)
 
 
 def one_at_a_time_in_tiles(op: Op, module: ModuleType, sample: Sample) -> tuple[float, float, str]:

@@ -55,7 +55,7 @@ _ELEMENTWISE = {"sqrt", "rsqrt", "exp", "log", "sin", "cos", "tan", "tanh", "sig
 _COMMUTATIVE = {"maximum", "minimum", "_maximum", "_minimum", "addcmul_"}
 _ALLOCATING = {"empty", "zeros", "full", "new_zeros", "new_full"}
 _HUGE = "1e30"
-_OUTSIDE = "what is loaded outside the row reaches no result: NaN does not either"
+_OUTSIDE = "what stands where the mask does not hold reaches no result: NaN does not either"
 UNREAD = "what it changes reaches no result: 1e30 times as much does not either"
 SAME = "it is the same number: 1e30 times the difference changes nothing"
 EVERYWHERE = "it is the same wherever it is computed: what raises where it differs does not"
@@ -75,7 +75,7 @@ class Here:
     is_address: bool = False
     is_metadata: bool = False
     is_bound_of_slice: bool = False
-    is_fill: bool = False  # what a masked load gives outside of its mask
+    is_fill: bool = False  # what is taken where a mask does not hold
     is_shape: bool = False  # of a tensor whose values are all the same
     is_indexed: bool = False  # what has axes: a number in its place is no module
     is_kernel: bool = False
@@ -97,7 +97,7 @@ class Here:
             is_bound_of_slice=isinstance(node, ast.Slice) and child is node.upper,
             is_shape=call is not None and called(call) in _ALLOCATING and child in call.args[:1],
             is_indexed=isinstance(node, ast.Subscript) and child is node.value,
-            is_fill=call is not None and any(child is k.value for k in call.keywords),
+            is_fill=call is not None and _is_fill(call, child),
             choice=self.chosen(node),
         )
 
@@ -105,6 +105,12 @@ class Here:
         """The outermost comparison, or sign, that the node is or is part of."""
         chooses = isinstance(node, ast.Compare) or (isinstance(node, ast.Call) and _is_sign(node))
         return self.choice or (node if chooses else None)
+
+
+def _is_fill(call: ast.Call, child: ast.AST) -> bool:
+    """Is that what a masked load, or a choice, gives where its mask does not hold?"""
+    is_other = called(call) == "where" and child in call.args[2:]
+    return is_other or any(child is k.value for k in call.keywords)
 
 
 @dataclass(frozen=True)
