@@ -22,7 +22,8 @@ from derive.verify.mutation.kinds import kinds
 from derive.verify.mutation.load import loaded
 from derive.verify.mutation.polynomial import POLYNOMIAL, are_same_polynomial
 from derive.verify.mutation.reach import lines_run
-from derive.verify.mutation.screen import JUDGES
+from derive.verify.mutation.screen import JUDGES, QUICK
+from derive.verify.mutation.slips import SUFFICIENT
 from derive.verify.run import Check, Row, _applies, _checked
 
 _TIMES = 5  # how much longer than all checks of the module as it is a mutant may take
@@ -79,8 +80,11 @@ class Source:
         seeing = self._seeing(edit)
         if not seeing:
             return self.finding(number, LIVE, UNREACHED)
-        failure = self._failure(edit, seeing)
-        if failure:
+        if failure := self._failure(edit, [name for name in seeing if name in QUICK]):
+            return self.finding(number, KILLED, failure)
+        if edit.reason in SUFFICIENT and self._reaches_nothing(edit, seeing):
+            return self.finding(number, EQUIVALENT, edit.reason)  # without a run of all checks
+        if failure := self._failure(edit, [name for name in seeing if name not in QUICK]):
             return self.finding(number, KILLED, failure)
         if self._reaches_nothing(edit, seeing):
             return self.finding(number, EQUIVALENT, edit.reason)

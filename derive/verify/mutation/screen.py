@@ -1,7 +1,7 @@
 """The checks that judge mutants: those of `derive verify`, after a quick one that most do not pass.
 
-Of two rows, gradients alone, kernels take a fifth of the time. Left out are finite differences of
-the first order, which see what autograd sees, less closely, and take the longest.
+Of two rows, gradients alone, kernels take a fifth of the time. Left out are finite differences,
+which see what autograd sees, less closely, and take the longest.
 """
 
 from __future__ import annotations
@@ -42,8 +42,10 @@ def _short(op: Op) -> tuple[Sample, tuple[Tensor, ...]]:
     return sample, gradients(composed(op), sample)
 
 
-JUDGES: tuple[tuple[str, Check], ...] = (
+_SCREENS: tuple[tuple[str, Check], ...] = (
     ("gradients of two rows", _two_rows),
     ("gradients of two rows, in tiles", _two_rows_in_tiles),
-    *((name, check) for name, check in CHECKS if name != "gradcheck"),
 )
+QUICK = {name for name, _ in _SCREENS}
+_DIFFERENCES = {"gradcheck", "gradgradcheck"}
+JUDGES = (*_SCREENS, *(check for check in CHECKS if check[0] not in _DIFFERENCES))

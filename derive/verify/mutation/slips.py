@@ -59,6 +59,7 @@ _OUTSIDE = "what stands where the mask does not hold reaches no result: NaN does
 UNREAD = "what it changes reaches no result: 1e30 times as much does not either"
 SAME = "it is the same number: 1e30 times the difference changes nothing"
 EVERYWHERE = "it is the same wherever it is computed: what raises where it differs does not"
+SUFFICIENT = {EVERYWHERE, _OUTSIDE}  # the slip changes nothing if the probe does not
 _UNASKED = "nobody asks whether that needs a gradient"
 _ZERO = "what is masked is zero as it is: 1e30 times as much changes nothing"
 _SIGNLESS = "the sign reaches no result: absolute values give the same"
