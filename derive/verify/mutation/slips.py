@@ -110,7 +110,7 @@ class Here:
 
 def _is_fill(call: ast.Call, child: ast.AST) -> bool:
     """Is that what a masked load, or a choice, gives where its mask does not hold?"""
-    is_other = called(call) == "where" and child in call.args[2:]
+    is_other = called(call) == "where" and child in call.args[1:]
     return is_other or any(child is k.value for k in call.keywords)
 
 
@@ -317,10 +317,13 @@ def magnified(right: str, wrong: str, is_kernel: bool) -> str:
 
 
 def met(right: str, wrong: str) -> str:
-    """What raises where the two differ: tensors, in kernels the interpreter's, or plain values."""
+    """What raises where the two differ: tensors, in kernels the interpreter's, or plain values.
+
+    NaN, of which no two are equal, is NaN in both.
+    """
     numbers = "getattr(getattr(c, 'handle', c), 'data', c)"
-    differ = f"(lambda c: int(getattr({numbers}, 'any', lambda: c)()))(({wrong}) != ({right}))"
-    return f"[{wrong}][{differ}]"
+    differ = f"(lambda w, r: (w != r) & ((w == w) | (r == r)))({wrong}, {right})"
+    return f"[{wrong}][(lambda c: int(getattr({numbers}, 'any', lambda: c)()))({differ})]"
 
 
 def _is_sign(node: ast.Call) -> bool:
