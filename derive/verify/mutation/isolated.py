@@ -13,12 +13,12 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from multiprocessing.connection import wait
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
-_IDLE = 10  # how much longer than it works a call may last
+_IDLE = 4  # how much longer than it works a call may last
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,11 @@ class _Child:
     pid: int
     pipe: int
     deadline: float
+
+    @property
+    def has_stood_still(self) -> bool:
+        """Has it lasted too long, without the work that would have ended it?"""
+        return self.deadline <= time.monotonic()
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,11 @@ class Isolated(Generic[T]):
     patience: float = 60.0  # seconds of work that a call may take
 
     def run(self, numbers: Iterable[int]) -> Iterator[tuple[int, T | Died]]:
-        """Answers, in the order in which they come."""
-        waiting, children = iter(numbers), dict[int, _Child]()
+        """Answers, in the order in which they come.
+
+        A process that stands still is asked again: it may have been forked at a bad moment.
+        """
+        waiting, children, still = iter(numbers), dict[int, _Child](), set[int]()
         try:
             while True:
                 for number in islice(waiting, self.at_a_time - len(children)):
@@ -66,7 +74,12 @@ class Isolated(Generic[T]):
                     return
                 for pipe in self._ready(children):
                     child = children.pop(pipe)
-                    yield child.number, _answer(child)
+                    answer = _answer(child)
+                    if child.has_stood_still and child.number not in still:
+                        still.add(child.number)
+                        waiting = chain([child.number], waiting)
+                    else:
+                        yield child.number, answer
         finally:
             for child in children.values():  # where nobody waits for the rest
                 os.kill(child.pid, signal.SIGKILL)
