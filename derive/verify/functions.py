@@ -1,6 +1,7 @@
 """The functions that a module of kernels defines for itself, at kinks, ties and beyond numbers.
 
-Where they are used, such arguments are met by chance: no sum of squares is its threshold.
+Where they are used, such arguments are met by chance: no sum of squares is its threshold. Each
+value counts by itself, however small: a series near zero is right to its last term, or wrong.
 """
 
 from __future__ import annotations
@@ -17,10 +18,14 @@ from derive.emit.triton_printer import helpers_in
 from derive.notation.functions import ROWS
 from derive.notation.op import Op
 from derive.verify.reference import FUNCTIONS
-from derive.verify.sample import Sample, error
+from derive.verify.sample import Sample
 
-CLOSE = 1e-10
-_VALUES = (-30.0, -1.5, -0.5, 0.0, 0.25, 1.0, 30.0, float("nan"))
+CLOSE = 4 * torch.finfo(torch.float64).eps  # of a value, and of what rounded arguments do to it
+_VALUES = (
+    *(-30.0, -7.0, -1.5, -0.5, -0.0999, -1e-3, -1e-9, 0.0),
+    *(1e-5, 0.02, 0.0999, 0.25, 1.0, 1.5, 30.0, float("nan")),
+)
+_STEP = 1e-6
 _KERNEL = """
 import triton
 import triton.language as tl
@@ -79,9 +84,21 @@ def by_themselves(op: Op, module: ModuleType, sample: Sample) -> tuple[float, fl
             kernel[(1,)](x, y, got, BLOCK=len(a))
             if not torch.equal(got.isnan(), want.isnan()):
                 return float("inf"), CLOSE, f"{expression} at what is not a number"
-            known = want.isfinite()
-            worst = max(worst, error(got[known], want[known]))
+            worst = max(worst, _error(got, want, _felt(function, x, y, want)))
     return worst, CLOSE, f"{len(found)} functions"
+
+
+def _felt(function: Function, a: Tensor, b: Tensor, value: Tensor) -> Tensor:
+    """What a change of the arguments does to each value, relative to that of the arguments."""
+    moved = (function(a * (1 + _STEP), b), function(a, b * (1 + _STEP)))
+    return sum(((m - value).abs() / _STEP for m in moved), torch.zeros_like(value))
+
+
+def _error(got: Tensor, want: Tensor, felt: Tensor) -> float:
+    """The worst difference, beside the value and what it feels of its arguments' rounding."""
+    known = want.isfinite() & felt.isfinite() & (got != want)
+    worst = ((got - want).abs() / (want.abs() + felt))[known]
+    return float(worst.max()) if worst.numel() else 0.0
 
 
 def _kernel(expression: str, module: ModuleType) -> Any:
