@@ -104,9 +104,12 @@ class Glance:
 
     def __init__(self, op: Op) -> None:
         self.op = op
+        self.is_too_large = False
 
     def may_vanish(self, expr: Expr) -> bool:
         """False if it is not zero; True if it seems so, or has no value that is soon found."""
+        if self.is_too_large:
+            return True
         try:
             with bounded(_MOST_NUMBERS, within=False):
                 return not any(abs(v) > _ROUNDING for v in self._values(expr))
@@ -115,7 +118,10 @@ class Glance:
 
     @cached_property
     def _sample(self) -> Sample:
-        return Sample(self.op, _LENGTHS, 0, positive=True, arithmetic=FLOATS)
+        self.is_too_large = True  # unless it can be drawn
+        sample = Sample(self.op, _LENGTHS, 0, positive=True, arithmetic=FLOATS)
+        self.is_too_large = False
+        return sample
 
     def _values(self, expr: Expr) -> Iterator[Any]:
         free = free_indices(expr)
