@@ -68,7 +68,7 @@ METADATA = {
 }  # the same for tensors of one kind
 
 
-CHOOSE = {"_choose"}  # given how many rows are taken at once: speed
+TOLD = {"_choose": 4}  # so many arguments, then how many rows and numbers are taken at once: speed
 TUNED = {"_LONGEST_ROW", "_TILE"}  # how much a program holds: parts of it are speed
 
 
@@ -78,6 +78,11 @@ def called(node: ast.expr) -> str:
     if isinstance(function, ast.Attribute):
         return function.attr
     return function.id if isinstance(function, ast.Name) else ""
+
+
+def arguments(call: ast.Call) -> list[ast.expr]:
+    """Those by place, that decide more than speed."""
+    return call.args[: TOLD.get(called(call))]
 
 
 def is_docstring(node: ast.stmt) -> bool:
@@ -109,9 +114,7 @@ def children(node: ast.AST) -> Iterator[ast.AST]:
     if isinstance(node, ast.FunctionDef):
         yield from node.body
     elif isinstance(node, ast.Call):
-        chooses = called(node) in CHOOSE
-        yield node.func
-        yield from (a for a in node.args if not (chooses and isinstance(a, ast.Constant)))
+        yield from (node.func, *arguments(node))
         yield from (k.value for k in node.keywords if k.arg not in KEYWORDS)
     elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         yield node.left  # the right side tells a compiler when this holds anyway

@@ -11,7 +11,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from derive.verify.mutation.exempt import METADATA, called
+from derive.verify.mutation.exempt import METADATA, arguments, called
 from derive.verify.mutation.kinds import Kinds
 
 _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
@@ -215,7 +215,7 @@ def exchanges(node: ast.AST, here: Here) -> Iterator[Slip]:
     """Two arguments of a call, or two neighbours of a tuple, that change places."""
     if isinstance(node, ast.Call) and called(node) not in _COMMUTATIVE:
         flat = f"{ast.unparse(node.func)}(-1)" if called(node) == "reshape" else ""
-        for two in pairwise(node.args):
+        for two in pairwise(arguments(node)):
             if _is_symmetric(node, two):
                 continue
             yield Slip("exchanged arguments", exchanged=two, probe=flat, reason=_SHAPELESS)
