@@ -44,7 +44,7 @@ CHECKS = (
     Check("rows in tiles", "long rows, which kernels walk in tiles"),
     Check("where it switches", "inputs on both sides of each kink and condition, and just there"),
     Check("far from zero", "inputs with a large mean"),
-    Check("memory of its own", "no result shares memory with what must not change"),
+    Check("memory of its own", "results are written in full, and nothing is touched beside them"),
     Check("passes by themselves", "forward and backward called as functions"),
     Check("one gradient at a time", "only some of the gradients are wanted"),
     Check("one at a time, in tiles", "long rows, some of the gradients"),
