@@ -100,7 +100,7 @@ def _applies(name: str, op: Op, module: ModuleType) -> bool:
     if name == "far from zero":
         return bool(re_centred(op))
     if name == "functions by themselves":
-        return hasattr(module, "triton") and bool(functions.own_functions(module))
+        return functions.has_own(module)
     if name == "where it switches":
         return bool(near_switches(op, {}))
     return "in tiles" not in name or has_tiles(module)
