@@ -32,6 +32,9 @@ class BlockWriter(KernelWriter):
             (),
             tuple(self._store(c, n) for c, n in self.results),
             tuple(map(self._part_store, self.partials)),
+            (*self._columns_in_parts(), *self._part_lines())
+            if self.schedule.outer
+            else self._columns(),
             once=bool(self.partials) or not self.layout.columns,
         )
 
@@ -60,5 +63,8 @@ class BlockWriter(KernelWriter):
         return f"{helper}(tl.where({self.name('inside')}, {body}, {least}), {AXIS})"
 
     def _line_of(self, work: Work) -> Line:
+        if self._is_part(work.target):
+            name, indent = work.target.tensor.name, 8 if self.persistent else 4
+            return Line(work.statement.note, assign(name, self._parts_of(work), indent))
         sums = {s.marker.tensor.name: self._reduced(s) for s in work.sums}
         return self._line(work, sums, 8 if self.persistent else 4)

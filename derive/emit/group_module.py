@@ -169,7 +169,7 @@ class GroupModule:
             (),
             tuple(self._allocations()),
             (*self.launcher.choose(self.way, kernels), *self._parts(kernels)),
-            self.launcher.call(self.way, kernels.arguments(), persistent=kernels.persistent),
+            self.launcher.call(self.way, kernels),
             (),
             self._returns(),
         )

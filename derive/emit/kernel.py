@@ -16,7 +16,7 @@ from derive.emit.triton_printer import TritonPrinter
 from derive.notation.conditions import Position
 from derive.notation.functions import Elementwise
 from derive.notation.nodes import Component, Labels, Scalar, Size, Tensor
-from derive.plan.rows import FULL, ROW, SHARED, RowSum, Schedule, Work
+from derive.plan.rows import FULL, PART, ROW, SHARED, RowSum, Schedule, Work
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class Kernel:
     passes: tuple[Pass, ...]
     row_stores: tuple[str, ...]  # and what a whole row adds to sums over rows
     ends: tuple[str, ...]  # stores after the last row
+    columns: tuple[str, ...] = ()  # which a block holds, or a tile
+    walk: str = ""  # over the tiles of a row
     once: bool = False  # must it be known which rows come again?
     in_memory: bool = False  # are sums over rows added up there?
 
@@ -157,7 +159,9 @@ class KernelWriter:
         ]
         items.append(f"{self.name('ROWS')}: tl.constexpr")
         if self.layout.columns:
-            items += ["BLOCK: tl.constexpr", f"{self.name('EVEN')}: tl.constexpr"]
+            items.append("BLOCK: tl.constexpr")
+            items += [f"{self.name('INNER')}: tl.constexpr"] if self.schedule.outer else []
+            items.append(f"{self.name('EVEN')}: tl.constexpr")
         items.append("ACC: tl.constexpr")
         return bracketed(f"def {kernel}(", items, "):", 0)
 
@@ -255,6 +259,39 @@ class KernelWriter:
     def _is_long(self, component: Component) -> bool:
         return self.schedule.kind(component) in (FULL, SHARED)
 
+    def _is_part(self, component: Component) -> bool:
+        return self.schedule.kind(component) == PART
+
+    def _columns(self, first: str = "") -> tuple[str, ...]:
+        """Lines that tell which columns are there, from the `first` of a tile."""
+        columns, along, even = map(self.name, ("columns", "along", "EVEN"))
+        start = f"{first} + " if first else ""
+        return (
+            f"{columns} = {start}tl.arange(0, BLOCK)",
+            f"{along} = ({columns} < {self.at.length}) | {even}",
+            f"{self.name('inside')} = {along}[None, :]",
+        )
+
+    def _columns_in_parts(self, part: str = "", within: str = "") -> tuple[str, ...]:
+        """The same where a row has parts, some places of each part; from the first of a tile."""
+        names = ("columns", "along", "EVEN", "INNER", "part", "within")
+        columns, along, even, inner, of, at = map(self.name, names)
+        return (
+            f"{of} = {part}tl.arange(0, BLOCK) // {inner}",
+            f"{at} = {within}tl.arange(0, BLOCK) % {inner}",
+            f"{columns} = {of} * {self.at.times_inner} + {at}",
+            f"{along} = (({of} < {self.at.of_outer}) & ({at} < {self.at.of_inner})) | {even}",
+            f"{self.name('inside')} = {along}[None, :]",
+        )
+
+    def _part_lines(self, part: str = "", known: str = "") -> tuple[str, ...]:
+        """Lines that tell which parts are there, and of which all is `known`."""
+        parts = self.name("parts")
+        return (
+            f"{parts} = {part}tl.arange(0, {self.layout.parts})",
+            f"{self.name('whole')} = ({parts} < {self.at.of_outer})[None, :]{known}",
+        )
+
     def _part_address(self, part: Partial) -> str:
         program, columns = self.name("program"), self.name("columns")
         if not part.total.keeps_column:
@@ -268,7 +305,7 @@ class KernelWriter:
 
     def _text(self, expr: Expr, kind: str, sums: dict[str, str] | None = None) -> str:
         """An expression beside values of a kind."""
-        schedule, along = self.schedule, kind in (FULL, SHARED)
+        schedule, along = self.schedule, kind in (FULL, SHARED, PART)
 
         def position(size: Size) -> str:
             return self.at.position(size, self.layout if along else None)
@@ -297,6 +334,11 @@ class KernelWriter:
         kinds = {known.get(c.tensor) or self.schedule.kind(c) for c in work.expr.atoms(Component)}
         rows = kinds & {FULL, ROW} or work.kind not in (FULL, ROW)
         return bool(rows and (kinds & {FULL, SHARED} or work.kind not in (FULL, SHARED)))
+
+    def _parts_of(self, work: Work) -> str:
+        """What each part of a row comes to."""
+        (total,) = work.sums
+        return self.layout.of_parts(self._masked(self._text(total.body, total.kind), total.kind))
 
     def _masked(self, body: str, kind: str) -> str:
         """The summand, zero beyond the end of the row; what was loaded is zero there already."""

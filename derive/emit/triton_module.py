@@ -196,7 +196,7 @@ class TritonModule:
             tuple(self._host_line(w, io.inputs, like) for w in self.forward_work.prologue),
             tuple(self._empty_outputs()),
             tuple(self.launcher.choose("forward", kernels)),
-            self.launcher.call("forward", kernels.arguments(), persistent=False),
+            self.launcher.call("forward", kernels),
             tuple(self._host_line(w, io.inputs, like) for w in self.forward_work.epilogue),
             f"[{', '.join(self._returned())}]",
         )
@@ -233,7 +233,7 @@ class TritonModule:
             tuple(self._prologue(kernels)),
             tuple(self._allocations()),
             (*self.launcher.choose(self.way, kernels), *self._parts(kernels)),
-            self.launcher.call(self.way, kernels.arguments(), persistent=kernels.persistent),
+            self.launcher.call(self.way, kernels),
             tuple(self._epilogue()),
             self._computed(),
             self._launch(),

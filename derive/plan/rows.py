@@ -5,6 +5,9 @@ scalar; an input may have some of the axes only, and counts as what it varies al
 and made from shared things alone needs no row: it is a prologue. A sum over the columns is known
 only after a pass over the row; a sum over the rows (the gradient of something shared, the mean of a
 loss) only after all rows, so what depends on it is left to an epilogue.
+
+A sum over some rows, and over what lies innermost along the columns, is taken in two steps: a row
+leaves what it comes to for each place along the outer columns.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from derive.plan.roles import Roles
 from derive.plan.statement import Statement
 
 FULL, ROW, SHARED, SCALAR = "full", "row", "shared", "scalar"
+PART = "part"  # of a row: a number for each place along its outer columns
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,8 @@ class Schedule:
         self.work: list[Work] = []
         self.epilogue: list[Work] = []
         self.left_for: dict[Tensor, Tensor] = {}  # what rows leave for an epilogue, for which
+        self.outer: tuple[Axis, ...] = ()  # the columns along which a row leaves parts
+        self._parts: set[Tensor] = set()  # what has a number for each of these
         self._late: set[Tensor] = set()  # known only after all rows
         for statement in statements:
             for part in self._parted(statement):
@@ -168,15 +174,14 @@ class Schedule:
         body, dummies = total.open()
         places = self._places(body, letters)
         is_there = {c.tensor for c in body.atoms(Component)} <= self._given
-        is_small = not {*self.roles.rows, *self.roles.columns} <= self._axes_of(total, letters)[0]
-        if is_there and (is_small or isinstance(body, Component)):
+        is_full = {*self.roles.rows, *self.roles.columns} <= self._axes_of(total, letters)[0]
+        if is_there and not is_full:
             return None
-        inner = tuple(d for d in dummies if places.get(d) in self.roles.columns)
-        if {places[d] for d in inner} != set(self.roles.columns) or isinstance(total, Extremum):
-            inner = ()
+        inner = self._within({d: places[d] for d in dummies if d in places}, parts=is_full)
+        inner = () if isinstance(total, Extremum) else inner
         if isinstance(body, Component) and not inner:
             return None
-        order = (*self.roles.rows, *(() if inner else self.roles.columns))
+        order = (*self.roles.rows, *self.roles.columns)
         own = [i for i in free_indices(body) if i not in inner]
         own.sort(key=lambda i: order.index(places[i]))
         spare = self._spare(own)
@@ -185,11 +190,29 @@ class Schedule:
         tensor = Tensor(self._unused(name), 10**6 + self._count)
         self.axes[tensor] = tuple(places[i] for i in own)
         self.left_for[tensor] = statement.target.tensor
+        if inner and set(self.axes[tensor]) & set(self.roles.columns):
+            self._parts.add(tensor)
+            self._late.add(tensor)
         target = Component(tensor, *(spare[i] for i in own))
         value = (Contraction(body, *inner) if inner else body).xreplace(spare)
         note = equation_text(target, value, self.program.op.letters)
         rest = tuple(d for d in dummies if d not in inner)
         return Statement(target, value, note), total.func(Component(tensor, *own), *rest)
+
+    def _within(self, places: dict[Index, Axis], *, parts: bool) -> tuple[Index, ...]:
+        """The dummies over which a row adds up: of all columns, or of the innermost: into `parts`.
+
+        All parts of a kernel are along the same outer columns.
+        """
+        columns = self.roles.columns
+        summed = [a in places.values() for a in columns]
+        count = summed[::-1].index(False) if False in summed else len(columns)
+        outer = columns[: len(columns) - count]
+        if outer:
+            if not (count and parts and self.accumulates) or len(outer) > len(self.outer or outer):
+                return ()
+            outer = self.outer = self.outer or outer
+        return tuple(d for d, a in places.items() if a in columns and a not in outer)
 
     def _spare(self, indices: list[Index]) -> dict[Index, Index]:
         """Letters of the op for the dummies among some indices, and the letters themselves."""
@@ -268,6 +291,8 @@ class Schedule:
         return {t for t, axes in self.axes.items() if _kind(self.roles, axes) in (FULL, SHARED)}
 
     def kind(self, component: Component) -> str:
+        if component.tensor in self._parts:
+            return PART
         return _kind(self.roles, self.axes[component.tensor])
 
     def level_of(self, expr: Expr) -> int:
@@ -276,11 +301,11 @@ class Schedule:
     def _classify(self, statement: Statement) -> Work:
         letters = self._letters(statement)
         target = statement.target
-        axes = self.axes.setdefault(target.tensor, tuple(letters[i] for i in target.indices))
+        self.axes.setdefault(target.tensor, tuple(letters[i] for i in target.indices))
         sums, expr, late = [], statement.expr, False
         for total in _outer(statement.expr):
             found = self._sum(total, letters)
-            if self._needs_memory(found, letters):
+            if target.tensor not in self._parts and self._needs_memory(found, letters):
                 late = True
                 continue
             sums.append(found)
@@ -288,8 +313,9 @@ class Schedule:
         column_sums = [s for s in sums if not s.over_rows]
         body_level = max((self.level_of(s.body) for s in column_sums), default=0)
         level = max(self.level_of(expr), body_level + 1 if column_sums else 0)
+        kind = self.kind(target)
+        level = body_level if kind == PART else level  # each part is known in the walk itself
         self._levels[target.tensor] = level
-        kind = _kind(self.roles, axes)
         return Work(statement, expr, tuple(sums), kind, level, body_level, late)
 
     def _sum(self, total: Bound, letters: dict[Index, Axis]) -> RowSum:
