@@ -81,6 +81,11 @@ class Addresses:
         places = [self._at(axis, layout if along else None) for axis in axes]
         return " + ".join(" * ".join([p, *sizes[k + 1 :]]) for k, p in enumerate(places))
 
+    def is_of_group(self, component: Component) -> bool:
+        """Has it one row for each group?"""
+        kept = self.schedule.kept
+        return bool(kept) and self._axes(component) == (*kept, *self.schedule.roles.columns)
+
     def position(self, size: Size, layout: Layout | None) -> str:
         """Where along the axis of a size this row, or these columns, are.
 
@@ -117,6 +122,8 @@ class Addresses:
         found = {self.schedule.size_of(axis) for group in apart for axis in group[1:]}
         if self.schedule.outer:
             found |= set(self.schedule.columns)
+        if self.schedule.kept:
+            found |= set(self.schedule.rows)
         for component in shown:
             if not self._is_simple(component):
                 found |= {i.size for i in component.indices[1:]}

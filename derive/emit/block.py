@@ -15,7 +15,11 @@ class BlockWriter(KernelWriter):
 
     def kernel(self, kernel: str) -> Kernel:
         """The kernel of this name."""
-        shared = [c for c in self.used if self.schedule.kind(c) in (SHARED, SCALAR)]
+        shared = [
+            c
+            for c in self.used
+            if self.schedule.kind(c) in (SHARED, SCALAR) or self.at.is_of_group(c)
+        ]
         zeros = {True: self.layout.shape(FULL), False: self.layout.shape(ROW)}
         return Kernel(
             self._signature(kernel),
@@ -35,6 +39,7 @@ class BlockWriter(KernelWriter):
             (*self._columns_in_parts(), *self._part_lines())
             if self.schedule.outer
             else self._columns(),
+            rows=self.walk,
             once=bool(self.partials) or not self.layout.columns,
         )
 

@@ -10,7 +10,9 @@ from derive.emit.kernel import Kernel, KernelWriter
 from derive.emit.names import Namer
 from derive.emit.source import Line, bracketed
 from derive.emit.totals import AddUp
+from derive.emit.walk import group_size, groups
 from derive.notation.nodes import Extremum
+from derive.plan.rows import Schedule
 from derive.plan.statement import Statement
 
 
@@ -47,6 +49,7 @@ class Back:
     share: int
     grouped: bool
     persistent: bool = True  # does a program walk over many rows?
+    groups: bool = False  # of one group?
 
 
 def not_empty(statements: Iterable[Statement]) -> Iterator[str]:
@@ -86,11 +89,15 @@ class Launcher:
             if writer.schedule.outer:
                 yield f"{inner} = min({inner}, {self.name('block')})"
 
-    def programs(self, like: str) -> str:
+    def programs(self, like: str, schedule: Schedule) -> str:
         """The line that tells how many programs share the rows."""
         many, warps = self._at_once()
-        rows = self.name("rows")
-        return f"{self.name('programs')} = _programs(triton.cdiv({rows}, {many}), {warps}, {like})"
+        programs, rows = self.name("programs"), self.name("rows")
+        if not schedule.kept:
+            return f"{programs} = _programs(triton.cdiv({rows}, {many}), {warps}, {like})"
+        most = f"triton.cdiv({group_size(schedule)}, {many})"
+        count = groups(schedule)
+        return f"{programs} = {count} * _programs({most}, {warps}, {like}, {count})"
 
     @property
     def accumulator(self) -> str:

@@ -49,6 +49,10 @@ class Layout:
         here = self.name("here")
         return self.across(here) if kind == FULL else here
 
+    def beside(self, text: str) -> str:
+        """What runs along the columns, as a single row."""
+        return f"{text}[None, :]"
+
     def across(self, text: str) -> str:
         """One number a row, beside values that run along the columns."""
         return f"{text}[:, None]"

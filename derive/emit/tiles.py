@@ -51,6 +51,7 @@ class TileWriter(KernelWriter):
             tuple(map(self._part_store, scalar_parts)),
             self._tile_of_parts() if self.schedule.outer else self._columns(self.name("start")),
             self._tiles_of_parts if self.schedule.outer else f"0, {self.at.length}, BLOCK",
+            self.walk,
             once=bool(self.partials),
             in_memory=self.adds_in_memory,
         )

@@ -66,7 +66,7 @@ class TritonModule:
         self.tuned = tuned.read()
         self.forward_work = Schedule(program, program.forward)
         self.backward_work = Schedule(
-            program, program.backward, self.forward_work, accumulates=True
+            program, program.backward, self.forward_work, accumulates=True, in_groups=True
         )
         self.at = Addresses(self.forward_work, self.name)
         self.launcher = Launcher(self.name, self.at, self.io.work, bool(self.tuned))
@@ -128,6 +128,7 @@ class TritonModule:
             rows.share,
             columns and rows.adds_in_memory,
             rows.persistent,
+            bool(self.backward_work.kept),
         )
 
     def moved(self) -> tuple[tuple[Component, ...], tuple[Component, ...]]:
@@ -275,7 +276,7 @@ class TritonModule:
     def _parts(self, kernels: KernelWriter) -> Iterable[str]:
         """How many programs share the rows, and memory for what each adds up."""
         if kernels.persistent:
-            yield self.launcher.programs(self.given[0].tensor.name)
+            yield self.launcher.programs(self.given[0].tensor.name, self.backward_work)
             yield from self.totals.parts(self.name("programs"))
 
     def _if_needed(self, tensor: Tensor, code: str) -> str:

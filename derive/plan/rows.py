@@ -6,8 +6,9 @@ and made from shared things alone needs no row: it is a prologue. A sum over the
 only after a pass over the row; a sum over the rows (the gradient of something shared, the mean of a
 loss) only after all rows, so what depends on it is left to an epilogue.
 
-A sum over some rows, and over what lies innermost along the columns, is taken in two steps: a row
-leaves what it comes to for each place along the outer columns.
+A sum over some of the row axes is added up by programs that each walk over the rows of one group,
+which share what is not summed. Is it over the innermost columns, too, it is taken in two steps: a
+row leaves what it comes to for each place along the outer columns.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class RowSum:
     kind: str  # of the body
     over_rows: bool
     over_column: bool  # over all columns
+    of_group: bool = False  # over the rows of a group
 
     @property
     def word(self) -> str:
@@ -101,7 +103,8 @@ class Work:
 class Schedule:
     """The statements of one kernel, classified and ordered.
 
-    `accumulates`: programs add up sums over rows, each over the rows that it walks.
+    `accumulates`: programs add up sums over rows, each over the rows that it walks; if `in_groups`,
+    these may be of one group.
     """
 
     def __init__(
@@ -111,8 +114,11 @@ class Schedule:
         before: Schedule | None = None,
         *,
         accumulates: bool = False,
+        in_groups: bool = False,
     ) -> None:
         self.program, self.roles, self.accumulates = program, program.roles, accumulates
+        self.in_groups = in_groups
+        self.kept: tuple[Axis, ...] = ()  # the row axes that number the groups
         self.axes: dict[Tensor, tuple[Axis, ...]] = dict(_declared(program))
         self.axes |= before.axes if before else {}
         self._levels: dict[Tensor, int] = {}
@@ -150,14 +156,14 @@ class Schedule:
         letters = self._letters(statement)
         expr = statement.expr
         for total in _outer(statement.expr):
-            if self._needs_memory(self._sum(total, letters), letters):
+            if self._needs_memory(self._sum(total, letters), letters, statement.target):
                 left = self._left(total, statement, letters)
                 if left is not None:
                     yield left[0]
                     expr = expr.xreplace({total: left[1]})
         yield statement.with_expr(expr)
 
-    def _needs_memory(self, total: RowSum, letters: dict[Index, Axis]) -> bool:
+    def _needs_memory(self, total: RowSum, letters: dict[Index, Axis], target: Component) -> bool:
         """Is it neither a sum of a row, nor one that each program can add up for its rows?"""
         rows, columns = set(self.roles.rows), set(self.roles.columns)
         carried, summed = self._axes_of(total.total, letters)
@@ -165,7 +171,18 @@ class Schedule:
             return bool(carried & columns) and not total.over_column
         kept = tuple(letters[i] for i in free_indices(total.total) if i in letters)
         whole = rows <= summed and rows <= carried and kept in ((), self.roles.columns)
+        whole |= self._is_of_group(carried, summed, [letters[i] for i in target.indices])
         return not (self.accumulates and whole and total.word == "sum")
+
+    def _is_of_group(self, carried: set[Axis], summed: set[Axis], target: list[Axis]) -> bool:
+        """Is it a sum over the rows of a group, of which each column stays?"""
+        rows, columns = self.roles.rows, self.roles.columns
+        kept = tuple(a for a in rows if a not in summed)
+        fits = {*rows, *columns} <= carried and not summed & {*columns}
+        if not (self.in_groups and kept and columns and fits and target == [*kept, *columns]):
+            return False
+        self.kept = self.kept or kept
+        return self.kept == kept
 
     def _left(
         self, total: Bound, statement: Statement, letters: dict[Index, Axis]
@@ -305,7 +322,7 @@ class Schedule:
         sums, expr, late = [], statement.expr, False
         for total in _outer(statement.expr):
             found = self._sum(total, letters)
-            if target.tensor not in self._parts and self._needs_memory(found, letters):
+            if target.tensor not in self._parts and self._needs_memory(found, letters, target):
                 late = True
                 continue
             sums.append(found)
@@ -325,8 +342,10 @@ class Schedule:
         marker = Component(Tensor(f"_sum_{self._count}", 10**7 + self._count))
         over_column = set(self.roles.columns) <= summed
         over_rows = bool(summed & set(self.roles.rows))
+        of_group = over_rows and not set(self.roles.rows) <= summed
         self.axes[marker.tensor] = () if over_rows else self.roles.rows
-        return RowSum(marker, total, body, _kind(self.roles, carried), over_rows, over_column)
+        kind = _kind(self.roles, carried)
+        return RowSum(marker, total, body, kind, over_rows, over_column, of_group)
 
     def _letters(self, statement: Statement) -> dict[Index, Axis]:
         """Which axis class each free letter of a statement runs along."""

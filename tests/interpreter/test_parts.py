@@ -36,8 +36,15 @@ NORMS = {  # rows, columns, what is given beside x, the scale
     "the outer columns": ("n,g", "s,p", "u[g,p]", "u[g,p]"),
     "rows alone": ("n,g", "s,p", "u[n], w[g]", "u[n] * w[g]"),
     "a single row": ("", "s,p", "u[s]", "u[s]"),
+    "the last rows": ("n,g", "s", "u[n,s]", "u[n,s]"),
+    "the first rows": ("n,g", "s", "u[g,s]", "u[g,s]"),
+    "the rows between": ("n,g,t", "s", "u[n,t,s]", "u[n,t,s]"),
+    "some rows and all": ("n,g", "s", "u[n,s], w[s], a", "u[n,s] * w[s] * a"),
+    "some rows and parts": ("n,g", "s,p", "u[n,s,p], w[g,s]", "u[n,s,p] * w[g,s]"),
+    "two kinds of groups": ("n,g", "s", "u[n,s], w[g,s]", "u[n,s] * w[g,s]"),
 }
-ONCE = [n for n in NORMS if n != "the outer columns"]  # a part is of numbers side by side
+TWICE = ("the outer columns", "two kinds of groups")  # a program walks over one kind
+ONCE = [n for n in NORMS if n not in TWICE]
 
 
 def norm(name: str) -> derive.Op:
@@ -56,7 +63,7 @@ def gradients(call, sample) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("name", NORMS)
 def test_gradients_that_are_summed_in_parts(name: str) -> None:
-    """Several rows at once; tiles within a part; tiles of several parts."""
+    """Several rows at once, or one after another; tiles within a part; tiles of several parts."""
     op = norm(name)
     module, sample = derive.build(op, backend="triton"), draw(op, SIZES)
     wanted = gradients(composed(op), sample)
@@ -64,8 +71,9 @@ def test_gradients_that_are_summed_in_parts(name: str) -> None:
     def worst() -> float:
         return max(map(error, gradients(module.f, sample), wanted))
 
-    with patch.multiple(module, _FEW=64):
-        assert worst() < 1e-10
+    for few in (16, 64):
+        with patch.multiple(module, _FEW=few):
+            assert worst() < 1e-10
     for numbers in (8, 64):
         with in_tiles(module, numbers):
             assert worst() < 1e-10
