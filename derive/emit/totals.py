@@ -149,8 +149,9 @@ class Totals:
         sizes = [s.name for s in self._group_sizes]
         signature = [*map(self._pointer, names), programs, *columns, *sizes, *constants]
         grid = f"triton.cdiv({self.length}, _COLUMNS)" if columns else "1"
-        count = [groups(self.schedule)] if self.schedule.kept else []
-        grid = f"{count[0]} * {grid}" if count else grid
+        if self.schedule.kept:
+            count = groups(self.schedule)
+            grid = f"{f'max({count}, 1)' if self._is_mixed else count} * {grid}"
         launch = ["ROWS=_COLUMNS", "BLOCK=_COLUMNS", f"ACC={accumulator}", "num_warps=8"]
         conditions = list(dict.fromkeys(t.condition for t in self.all))
         wanted = "" if "" in conditions else " or ".join(conditions)
@@ -172,10 +173,24 @@ class Totals:
             group, sharing = self.io.name("group"), self.io.name("sharing")
             items[0] += f" + {group} * {sharing} * {count}"
             items[1:3] = [f"{pointer} + {group} * {count}", sharing]
-        call = bracketed("_total(", [*items, "ROWS", "BLOCK", "ACC"], ")", 8)
-        if total.of_group or not self.schedule.kept:
-            return Adding(pointer, (call,))
-        return Adding(pointer, (f"if {self.io.name('group')} == 0:", f"    {call}"))
+        condition = self._condition(total)
+        items += ["ROWS", "BLOCK", "ACC"]
+        if condition:
+            code = f"    {bracketed('_total(', items, ')', 12)}"
+            return Adding(pointer, (f"if {condition}:", code))
+        return Adding(pointer, (bracketed("_total(", items, ")", 8),))
+
+    def _condition(self, total: Total) -> str:
+        """When a program of the second kernel has to do with a sum; empty: always."""
+        if not self._is_mixed:
+            return ""
+        group = self.io.name("group")
+        return f"{group} < {groups(self.schedule)}" if total.of_group else f"{group} == 0"
+
+    @property
+    def _is_mixed(self) -> bool:
+        """Are there sums of groups, and others: which are there without any group, too?"""
+        return len({t.of_group for t in self.all}) > 1
 
     @property
     def _group_sizes(self) -> list[Size]:
@@ -187,7 +202,9 @@ class Totals:
             group, sharing, programs = map(self.io.name, ("group", "sharing", "programs"))
             blocks = f"tl.cdiv({self.length}, BLOCK)"
             yield f"{group} = (tl.program_id(0) // {blocks}).to(tl.int64)"
-            yield f"{sharing} = {programs} // {groups(self.schedule)}"
+            count = groups(self.schedule)
+            count = f"tl.maximum({count}, 1)" if self._is_mixed else count
+            yield f"{sharing} = {programs} // {count}"
 
     def _pointer(self, name: str) -> str:
         return self.io.name(f"{name}_ptr")
