@@ -18,7 +18,7 @@ from derive.emit.names import Namer
 from derive.notation.conditions import Position
 from derive.notation.nodes import Component, Size
 from derive.plan.axes import Axis
-from derive.plan.rows import Schedule
+from derive.plan.rows import PART, Schedule
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,30 @@ class Addresses:
         """The length of a row, in sizes."""
         return " * ".join(s.name for s in self.schedule.columns) or "1"
 
+    @property
+    def of_outer(self) -> str:
+        """How many parts a row has: the places along the outer columns."""
+        return " * ".join(self.schedule.size_of(a).name for a in self.schedule.outer)
+
+    @property
+    def times_outer(self) -> str:
+        """The same as a factor."""
+        return f"({self.of_outer})" if len(self.schedule.outer) > 1 else self.of_outer
+
+    @property
+    def of_inner(self) -> str:
+        """How many places of a row there are in each of its parts."""
+        return " * ".join(self.schedule.size_of(a).name for a in self._inner)
+
+    @property
+    def times_inner(self) -> str:
+        """The same as a factor."""
+        return f"({self.of_inner})" if len(self._inner) > 1 else self.of_inner
+
+    @property
+    def _inner(self) -> tuple[Axis, ...]:
+        return self.schedule.roles.columns[len(self.schedule.outer) :]
+
     def place(self, component: Component, layout: Layout) -> str:
         """The offset of a tensor's value for this row and these columns; empty for a scalar."""
         axes = self._axes(component)
@@ -46,6 +70,8 @@ class Addresses:
         row, place = self.name("row"), self.name("columns")
         if axes == rows:
             return row
+        if self.schedule.kind(component) == PART:
+            return f"{layout.across(row)} * {self.times_outer} + {self.name('parts')}"
         if axes == (*rows, *columns):
             return f"{layout.across(row)} * {self.length} + {place}"
         if axes in (columns, ()):
@@ -54,6 +80,11 @@ class Addresses:
         along = bool(set(axes) & set(columns))
         places = [self._at(axis, layout if along else None) for axis in axes]
         return " + ".join(" * ".join([p, *sizes[k + 1 :]]) for k, p in enumerate(places))
+
+    def is_of_group(self, component: Component) -> bool:
+        """Has it one row for each group?"""
+        kept = self.schedule.kept
+        return bool(kept) and self._axes(component) == (*kept, *self.schedule.roles.columns)
 
     def position(self, size: Size, layout: Layout | None) -> str:
         """Where along the axis of a size this row, or these columns, are.
@@ -79,10 +110,9 @@ class Addresses:
         wanted = self._apart(shown, expressions)
         found = {a for c in shown if not self._is_simple(c) for a in self._axes(c)}
         bits = {a: 64 if a in found else 32 for a in group if a in wanted}
-        return tuple(
-            f"{self._coordinate(a)} = ({self._taken(a, group, of_rows)}).to(tl.int{bits[a]})"
-            for a in bits
-        )
+        taken = {a: self._taken(a, group, of_rows) for a in bits}
+        whole = {a: text if text.isidentifier() else f"({text})" for a, text in taken.items()}
+        return tuple(f"{self._coordinate(a)} = {whole[a]}.to(tl.int{bits[a]})" for a in bits)
 
     def sizes(self, shown: Iterable[Component], expressions: Iterable[Expr]) -> set[Size]:
         """The sizes that offsets are made of, beside the length of a row."""
@@ -90,6 +120,10 @@ class Addresses:
         wanted = self._apart(shown, expressions)
         apart = [group for group in self._groups if wanted & set(group)]
         found = {self.schedule.size_of(axis) for group in apart for axis in group[1:]}
+        if self.schedule.outer:
+            found |= set(self.schedule.columns)
+        if self.schedule.kept:
+            found |= set(self.schedule.rows)
         for component in shown:
             if not self._is_simple(component):
                 found |= {i.size for i in component.indices[1:]}
@@ -111,7 +145,8 @@ class Addresses:
 
     def _is_simple(self, component: Component) -> bool:
         rows, columns = self._groups
-        return self._axes(component) in ((*rows, *columns), tuple(rows), tuple(columns), ())
+        simple = ((*rows, *columns), tuple(rows), tuple(columns), ())
+        return self.schedule.kind(component) == PART or self._axes(component) in simple
 
     def _coordinate(self, axis: Axis) -> str:
         """A name for the place along an axis: where it is the only one, the number itself."""
@@ -129,6 +164,10 @@ class Addresses:
 
     def _taken(self, axis: Axis, group: Sequence[Axis], of_rows: bool) -> str:
         number = self.name("row" if of_rows else "columns")
+        if self.schedule.outer and not of_rows:
+            is_outer = axis in self.schedule.outer
+            number = self.name("part" if is_outer else "within")
+            group = self.schedule.outer if is_outer else self._inner
         at = list(group).index(axis)
         below = [self.schedule.size_of(a).name for a in group[at + 1 :]]
         divisor = below[0] if len(below) == 1 else f"({' * '.join(below)})"

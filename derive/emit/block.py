@@ -15,7 +15,11 @@ class BlockWriter(KernelWriter):
 
     def kernel(self, kernel: str) -> Kernel:
         """The kernel of this name."""
-        shared = [c for c in self.used if self.schedule.kind(c) in (SHARED, SCALAR)]
+        shared = [
+            c
+            for c in self.used
+            if self.schedule.kind(c) in (SHARED, SCALAR) or self.at.is_of_group(c)
+        ]
         zeros = {True: self.layout.shape(FULL), False: self.layout.shape(ROW)}
         return Kernel(
             self._signature(kernel),
@@ -32,6 +36,10 @@ class BlockWriter(KernelWriter):
             (),
             tuple(self._store(c, n) for c, n in self.results),
             tuple(map(self._part_store, self.partials)),
+            (*self._columns_in_parts(), *self._part_lines())
+            if self.schedule.outer
+            else self._columns(),
+            rows=self.walk,
             once=bool(self.partials) or not self.layout.columns,
         )
 
@@ -60,5 +68,8 @@ class BlockWriter(KernelWriter):
         return f"{helper}(tl.where({self.name('inside')}, {body}, {least}), {AXIS})"
 
     def _line_of(self, work: Work) -> Line:
+        if self._is_part(work.target):
+            name, indent = work.target.tensor.name, 8 if self.persistent else 4
+            return Line(work.statement.note, assign(name, self._parts_of(work), indent))
         sums = {s.marker.tensor.name: self._reduced(s) for s in work.sums}
         return self._line(work, sums, 8 if self.persistent else 4)

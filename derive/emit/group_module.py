@@ -169,7 +169,7 @@ class GroupModule:
             (),
             tuple(self._allocations()),
             (*self.launcher.choose(self.way, kernels), *self._parts(kernels)),
-            self.launcher.call(self.way, kernels.arguments(), persistent=kernels.persistent),
+            self.launcher.call(self.way, kernels),
             (),
             self._returns(),
         )
@@ -219,7 +219,7 @@ class GroupModule:
 
     def _parts(self, kernels: KernelWriter) -> Iterator[str]:
         if kernels.persistent:
-            yield self.launcher.programs(self.like)
+            yield self.launcher.programs(self.like, self.schedule)
             yield from self.totals.parts(self.name("programs"))
 
     def _returns(self) -> str:

@@ -13,10 +13,11 @@ from derive.emit.layout import AXIS, Layout
 from derive.emit.names import Namer
 from derive.emit.source import Line, assign, bracketed
 from derive.emit.triton_printer import TritonPrinter
+from derive.emit.walk import Walk, walk
 from derive.notation.conditions import Position
 from derive.notation.functions import Elementwise
 from derive.notation.nodes import Component, Labels, Scalar, Size, Tensor
-from derive.plan.rows import FULL, ROW, SHARED, RowSum, Schedule, Work
+from derive.plan.rows import FULL, PART, ROW, SHARED, RowSum, Schedule, Work
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class Kernel:
     passes: tuple[Pass, ...]
     row_stores: tuple[str, ...]  # and what a whole row adds to sums over rows
     ends: tuple[str, ...]  # stores after the last row
+    columns: tuple[str, ...] = ()  # which a block holds, or a tile
+    tiles: str = ""  # of a row
+    rows: Walk | None = None  # how a program walks over them, if it does
     once: bool = False  # must it be known which rows come again?
     in_memory: bool = False  # are sums over rows added up there?
 
@@ -124,6 +128,12 @@ class KernelWriter:
         return [c for c in self.given if c.tensor in tensors]
 
     @cached_property
+    def shown(self) -> list[Component]:
+        """What is found by the number of its row."""
+        found = (c for c in self.used if not self.at.is_of_group(c))
+        return [*found, *(c for c, _ in self.results)]
+
+    @cached_property
     def numbers(self) -> set[Size]:
         """The sizes that occur as numbers."""
         return {s for e in self.expressions for s in e.atoms(Size)}
@@ -136,8 +146,7 @@ class KernelWriter:
     @cached_property
     def sizes(self) -> list[str]:
         """The length of a row, then the names of other sizes that occur."""
-        shown = [*self.used, *(c for c, _ in self.results)]
-        wanted = self.numbers | self.at.sizes(shown, self.expressions)
+        wanted = self.numbers | self.at.sizes(self.shown, self.expressions)
         names = (s.name for s in sorted(wanted, key=lambda s: s.rank))
         length = [self.at.length] if self.layout.columns else []
         return list(dict.fromkeys([*length, *names]))
@@ -146,7 +155,8 @@ class KernelWriter:
         """What the host passes, in order; constants follow."""
         pointers = [*(c.tensor.name for c in self.used), *(n for _, n in self.results)]
         parts = [p.name for p in self.partials]
-        return [*pointers, *parts, self.name("rows"), *self.sizes, *(s.name for s in self.scalars)]
+        rows = [] if self.schedule.kept else [self.name("rows")]
+        return [*pointers, *parts, *rows, *self.sizes, *(s.name for s in self.scalars)]
 
     def _signature(self, kernel: str) -> str:
         plain = {self.name("rows"), *self.sizes}
@@ -157,7 +167,9 @@ class KernelWriter:
         ]
         items.append(f"{self.name('ROWS')}: tl.constexpr")
         if self.layout.columns:
-            items += ["BLOCK: tl.constexpr", f"{self.name('EVEN')}: tl.constexpr"]
+            items.append("BLOCK: tl.constexpr")
+            items += [f"{self.name('INNER')}: tl.constexpr"] if self.schedule.outer else []
+            items.append(f"{self.name('EVEN')}: tl.constexpr")
         items.append("ACC: tl.constexpr")
         return bracketed(f"def {kernel}(", items, "):", 0)
 
@@ -194,8 +206,9 @@ class KernelWriter:
         born = {w.target.tensor: k for k, w in enumerate(self.live)}
         spans = [(born.get(t, 0), last.get(t, 0)) for t in long] + self._spans_of_parts()
         steps = range(len(self.live) + 1)
-        shown = [*self.used, *(c for c, _ in self.results)]
-        return kept + self.at.held(shown) + max(sum(a <= k <= b for a, b in spans) for k in steps)
+        return (
+            kept + self.at.held(self.shown) + max(sum(a <= k <= b for a, b in spans) for k in steps)
+        )
 
     def _spans_of_parts(self) -> list[tuple[int, int]]:
         """From where to where a part lives that has no name: what several statements hold is kept.
@@ -213,6 +226,11 @@ class KernelWriter:
         return [(p[0], p[-1]) for e, p in where.items() if p[0] < p[-1] or _needs_more(e)]
 
     @property
+    def walk(self) -> Walk | None:
+        """How a program walks over rows, where it takes more than a few."""
+        return walk(self.schedule, self.name) if self.persistent else None
+
+    @property
     def adds_in_memory(self) -> bool:
         """Do tiles add up a sum over rows that is as long as a row?"""
         return any(p.total.keeps_column for p in self.partials)
@@ -226,12 +244,14 @@ class KernelWriter:
 
     def _coordinates(self, *, of_rows: bool) -> tuple[str, ...]:
         """Lines that tell where a row or its columns are, along each of several axes."""
-        shown = [*self.used, *(c for c, _ in self.results)]
-        return self.at.coordinates(shown, self.expressions, of_rows=of_rows)
+        return self.at.coordinates(self.shown, self.expressions, of_rows=of_rows)
 
     def _load(self, component: Component) -> str:
         name = component.tensor.name
         place = self._address(name, component)
+        if self.at.is_of_group(component):  # one row, beside any
+            columns = self.layout.beside(self.name("columns"))
+            place = f"{self._pointer(name)} + {self.name('group')} * {self.at.length} + {columns}"
         other = "0.0" if self.layout.columns else "1.0"  # of which a logarithm may be taken
         other = "0" if isinstance(component.tensor, Labels) else other
         there = self.layout.mask(self.schedule.kind(component))
@@ -255,6 +275,39 @@ class KernelWriter:
     def _is_long(self, component: Component) -> bool:
         return self.schedule.kind(component) in (FULL, SHARED)
 
+    def _is_part(self, component: Component) -> bool:
+        return self.schedule.kind(component) == PART
+
+    def _columns(self, first: str = "") -> tuple[str, ...]:
+        """Lines that tell which columns are there, from the `first` of a tile."""
+        columns, along, even = map(self.name, ("columns", "along", "EVEN"))
+        start = f"{first} + " if first else ""
+        return (
+            f"{columns} = {start}tl.arange(0, BLOCK)",
+            f"{along} = ({columns} < {self.at.length}) | {even}",
+            f"{self.name('inside')} = {along}[None, :]",
+        )
+
+    def _columns_in_parts(self, part: str = "", within: str = "") -> tuple[str, ...]:
+        """The same where a row has parts, some places of each part; from the first of a tile."""
+        names = ("columns", "along", "EVEN", "INNER", "part", "within")
+        columns, along, even, inner, of, at = map(self.name, names)
+        return (
+            f"{of} = {part}tl.arange(0, BLOCK) // {inner}",
+            f"{at} = {within}tl.arange(0, BLOCK) % {inner}",
+            f"{columns} = {of} * {self.at.times_inner} + {at}",
+            f"{along} = (({of} < {self.at.of_outer}) & ({at} < {self.at.of_inner})) | {even}",
+            f"{self.name('inside')} = {along}[None, :]",
+        )
+
+    def _part_lines(self, part: str = "", known: str = "") -> tuple[str, ...]:
+        """Lines that tell which parts are there, and of which all is `known`."""
+        parts = self.name("parts")
+        return (
+            f"{parts} = {part}tl.arange(0, {self.layout.parts})",
+            f"{self.name('whole')} = ({parts} < {self.at.of_outer})[None, :]{known}",
+        )
+
     def _part_address(self, part: Partial) -> str:
         program, columns = self.name("program"), self.name("columns")
         if not part.total.keeps_column:
@@ -268,7 +321,7 @@ class KernelWriter:
 
     def _text(self, expr: Expr, kind: str, sums: dict[str, str] | None = None) -> str:
         """An expression beside values of a kind."""
-        schedule, along = self.schedule, kind in (FULL, SHARED)
+        schedule, along = self.schedule, kind in (FULL, SHARED, PART)
 
         def position(size: Size) -> str:
             return self.at.position(size, self.layout if along else None)
@@ -297,6 +350,11 @@ class KernelWriter:
         kinds = {known.get(c.tensor) or self.schedule.kind(c) for c in work.expr.atoms(Component)}
         rows = kinds & {FULL, ROW} or work.kind not in (FULL, ROW)
         return bool(rows and (kinds & {FULL, SHARED} or work.kind not in (FULL, SHARED)))
+
+    def _parts_of(self, work: Work) -> str:
+        """What each part of a row comes to."""
+        (total,) = work.sums
+        return self.layout.of_parts(self._masked(self._text(total.body, total.kind), total.kind))
 
     def _masked(self, body: str, kind: str) -> str:
         """The summand, zero beyond the end of the row; what was loaded is zero there already."""

@@ -10,7 +10,9 @@ from derive.emit.kernel import Kernel, KernelWriter
 from derive.emit.names import Namer
 from derive.emit.source import Line, bracketed
 from derive.emit.totals import AddUp
+from derive.emit.walk import group_size, groups
 from derive.notation.nodes import Extremum
+from derive.plan.rows import Schedule
 from derive.plan.statement import Statement
 
 
@@ -47,6 +49,7 @@ class Back:
     share: int
     grouped: bool
     persistent: bool = True  # does a program walk over many rows?
+    groups: bool = False  # of one group?
 
 
 def not_empty(statements: Iterable[Statement]) -> Iterator[str]:
@@ -72,28 +75,39 @@ class Launcher:
             chosen = ", ".join(map(self.name, ("kernel", "many", "block", "warps")))
             longest = "_LONGEST_ROW" + (f" // {writer.share}" if writer.share > 1 else "")
             group = "_GROUP" if writer.adds_in_memory else "1"
-            items = [self.at.length, longest, f"_{way}_row", f"_{way}_tiles", group]
+            at, length = writer.at, self.at.length
+            if writer.schedule.outer:
+                inner, length = self.name("inner"), self.name("padded")
+                yield f"{inner} = triton.next_power_of_2(max({at.of_inner}, 1))"
+                outer = f"triton.next_power_of_2(max({at.of_outer}, 1))"
+                yield f"{length} = {outer} * {inner}"
+            items = [length, longest, f"_{way}_row", f"_{way}_tiles", group]
             items += [writer.used[0].tensor.name] if self.tuned else []
             items += [f"_TILE // {writer.share}"] if writer.share > 1 else []
             items += ["256"] if writer.share > 4 else []
             yield bracketed(f"{chosen} = _choose(", items, ")", 8)
+            if writer.schedule.outer:
+                yield f"{inner} = min({inner}, {self.name('block')})"
 
-    def programs(self, like: str) -> str:
+    def programs(self, like: str, schedule: Schedule) -> str:
         """The line that tells how many programs share the rows."""
         many, warps = self._at_once()
-        rows = self.name("rows")
-        return f"{self.name('programs')} = _programs(triton.cdiv({rows}, {many}), {warps}, {like})"
+        programs, rows = self.name("programs"), self.name("rows")
+        if not schedule.kept:
+            return f"{programs} = _programs(triton.cdiv({rows}, {many}), {warps}, {like})"
+        most = f"triton.cdiv({group_size(schedule)}, {many})"
+        count = groups(schedule)
+        return f"{programs} = {count} * _programs({most}, {warps}, {like}, {count})"
 
     @property
     def accumulator(self) -> str:
         return f"tl.float64 if {self.work} is torch.float64 else tl.float32"
 
-    def call(self, way: str, arguments: list[str], *, persistent: bool) -> str:
+    def call(self, way: str, writer: KernelWriter) -> str:
         """The launch: as many programs as there are rows to take, or fewer that walk over them."""
         kernel, block = self.name("kernel"), self.name("block")
         many, warps = self._at_once()
-        even = f"{self.name('EVEN')}={self.at.length} % {block} == 0 < {self.at.length}"
-        shape = [f"BLOCK={block}", even]
+        shape = [f"BLOCK={block}", *self._even(writer, block)]
         if not self._columns:
             kernel, shape = f"_{way}_row", []
         launch = [
@@ -104,8 +118,19 @@ class Launcher:
             "enable_fp_fusion=True",
         ]
         programs = f"triton.cdiv({self.name('rows')}, {many})"
-        programs = self.name("programs") if persistent else programs
-        return bracketed(f"{kernel}[({programs},)](", [*arguments, *launch], ")", 12)
+        programs = self.name("programs") if writer.persistent else programs
+        return bracketed(f"{kernel}[({programs},)](", [*writer.arguments(), *launch], ")", 12)
+
+    def _even(self, writer: KernelWriter, block: str) -> list[str]:
+        """Constants that tell how a block divides a row, and whether it leaves nothing over."""
+        even, inner, length = self.name("EVEN"), self.name("inner"), self.at.length
+        if not writer.schedule.outer:
+            return [f"{even}={length} % {block} == 0 < {length}"]
+        outer = f"{writer.at.times_outer} % ({block} // {inner})"
+        return [
+            f"{self.name('INNER')}={inner}",
+            f"{even}={writer.at.times_inner} % {inner} == {outer} == 0 < {length}",
+        ]
 
     @property
     def _columns(self) -> bool:

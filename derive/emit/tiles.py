@@ -17,8 +17,9 @@ from derive.emit.kernel import (
     tensors_of,
 )
 from derive.emit.layout import AXIS
+from derive.emit.source import Line, assign
 from derive.notation.nodes import Tensor
-from derive.plan.rows import FULL, ROW, SCALAR, SHARED, RowSum, Work
+from derive.plan.rows import FULL, PART, ROW, SCALAR, SHARED, RowSum, Work
 
 
 class TileWriter(KernelWriter):
@@ -33,7 +34,7 @@ class TileWriter(KernelWriter):
         scalar_parts = [p for p in self.partials if not p.total.keeps_column]
         return Kernel(
             self._signature(kernel),
-            self._size_lines(),
+            (*self._size_lines(), *self._chunks()),
             tuple(map(self._load, scalars)),
             tuple(f"{p.name} = tl.zeros({self.layout.shape(ROW)}, ACC)" for p in scalar_parts),
             (*self._coordinates(of_rows=True), *map(self._load, rows)),
@@ -41,12 +42,52 @@ class TileWriter(KernelWriter):
             tuple(p for p in passes if p is not None),
             (
                 *(f"{p.name} += {self._added(p)}" for p in self.partials if not is_vector(p.total)),
-                *(self._store(c, n) for c, n in self.results if not self._is_long(c)),
+                *(
+                    self._store(c, n)
+                    for c, n in self.results
+                    if not (self._is_long(c) or self._is_part(c))
+                ),
             ),
             tuple(map(self._part_store, scalar_parts)),
+            self._tile_of_parts() if self.schedule.outer else self._columns(self.name("start")),
+            self._tiles_of_parts if self.schedule.outer else f"0, {self.at.length}, BLOCK",
+            self.walk,
             once=bool(self.partials),
             in_memory=self.adds_in_memory,
         )
+
+    # -- rows in parts ----------------------------------------------------------------------------
+
+    def _chunks(self) -> list[str]:
+        """The line that tells how many tiles a part takes."""
+        count = f"tl.cdiv({self.at.of_inner}, {self.name('INNER')})"
+        return [f"{self.name('chunks')} = {count}"] if self.schedule.outer else []
+
+    @property
+    def _tiles_of_parts(self) -> str:
+        return f"tl.cdiv({self.at.of_outer}, {self.layout.parts}) * {self.name('chunks')}"
+
+    def _tile_of_parts(self) -> tuple[str, ...]:
+        """A tile holds some places of one part, or some whole parts."""
+        within = f"{self.name('start')} % {self.name('chunks')} * {self.name('INNER')} + "
+        return self._columns_in_parts(self._first_part, within)
+
+    @property
+    def _first_part(self) -> str:
+        start, chunks = self.name("start"), self.name("chunks")
+        return f"{start} // {chunks} * ({self.layout.parts}) + "
+
+    def _known_parts(self) -> tuple[str, ...]:
+        """A part is known after its last tile."""
+        start, chunks = self.name("start"), self.name("chunks")
+        return self._part_lines(self._first_part, f" & ({start} % {chunks} == {chunks} - 1)")
+
+    def _add_to_parts(self, work: Work, indent: int) -> Line:
+        """What each part comes to with this tile: without earlier ones, if it is the first."""
+        name, start, chunks = work.target.tensor.name, self.name("start"), self.name("chunks")
+        earlier = f"tl.where({start} % {chunks} == 0, 0.0, {name})"
+        code = assign(name, f"{earlier} + {self._parts_of(work)}", indent)
+        return Line(work.statement.note, code)
 
     def _last_level(self) -> int:
         levels = [w.body_level if w.sums else w.level for w in self.live]
@@ -54,11 +95,17 @@ class TileWriter(KernelWriter):
 
     def _pass(self, level: int) -> Pass | None:
         """What can be done in the walk before which `level` others came."""
-        summed = [(w, s) for w in self.live for s in w.sums if w.body_level == level]
+        parts = [w for w in self.live if self._is_part(w.target) and w.level == level]
+        summed = [
+            (w, s)
+            for w in self.live
+            for s in w.sums
+            if w.body_level == level and not self._is_part(w.target)
+        ]
         stored = [
             (c, n)
             for c, n in self.results
-            if self._is_long(c) and self.schedule.level_of(c) == level
+            if (self._is_long(c) or self._is_part(c)) and self.schedule.level_of(c) == level
         ]
         added = [
             p
@@ -68,7 +115,8 @@ class TileWriter(KernelWriter):
         after = [w for w in self.live if w.kind in (ROW, SCALAR) and w.level == level + 1]
         if not (summed or stored or added or after):
             return None
-        bodies = [*(s.body for _, s in summed), *(p.total.body for p in added)]
+        bodies = [s.body for w in parts for s in w.sums]
+        bodies += [*(s.body for _, s in summed), *(p.total.body for p in added)]
         needed = {c.tensor for c, _ in stored} | tensors_of(bodies)
         inner = self._recomputed(needed)
         loads = [c for c in self.used if c.tensor in needed and self._is_long(c)]
@@ -76,9 +124,16 @@ class TileWriter(KernelWriter):
         known = ((w, s) for w in after for s in w.sums)  # a sum may wait for what else is needed
         sums = {s.marker.tensor.name: _joined(s, self._parts(w, s)) for w, s in known}
         return Pass(
-            tuple(self._start_of(w, s) for w, s in summed),
-            (*self._coordinates(of_rows=False), *map(self._load, loads)),
-            tuple(self._line(w, {}, indent) for w in inner),
+            (*(self._start_of(w, s) for w, s in summed), *map(self._start_of_parts, parts)),
+            (
+                *(self._known_parts() if parts else ()),
+                *self._coordinates(of_rows=False),
+                *map(self._load, loads),
+            ),
+            (
+                *(self._line(w, {}, indent) for w in inner),
+                *(self._add_to_parts(w, indent) for w in parts),
+            ),
             (
                 *(self._part_of(w, s) for w, s in summed),
                 *map(self._tile_add, added),
@@ -103,6 +158,9 @@ class TileWriter(KernelWriter):
         if total.word != "sum":
             start = f"tl.full({shape}, {EXTREMA[total.word][1]}, ACC)"
         return f"{self._parts(work, total)} = {start}"
+
+    def _start_of_parts(self, work: Work) -> str:
+        return f"{work.target.tensor.name} = tl.zeros({self.layout.shape(PART)}, ACC)"
 
     def _part_of(self, work: Work, total: RowSum) -> str:
         """What a tile makes of it."""

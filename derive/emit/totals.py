@@ -14,7 +14,8 @@ from derive.emit.kernel import Partial
 from derive.emit.names import Namer
 from derive.emit.source import assign, bracketed, comma
 from derive.emit.torch_module import gradients_as_declared
-from derive.notation.nodes import Tensor
+from derive.emit.walk import groups
+from derive.notation.nodes import Size, Tensor
 from derive.plan.program import Program
 from derive.plan.rows import Schedule, Work
 
@@ -50,13 +51,17 @@ class Total:
     def keeps_column(self) -> bool:
         return self.part.total.keeps_column
 
+    @property
+    def of_group(self) -> bool:
+        return self.part.total.of_group
+
 
 @dataclass(frozen=True)
 class Adding:
     """One sum in the second kernel."""
 
     pointer: str
-    call: str
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,8 @@ class AddUp:
     """The second kernel."""
 
     signature: str
+    counts: tuple[str, ...]  # of programs and groups: no constants of compilation
+    before: tuple[str, ...]
     totals: tuple[Adding, ...]
     condition: str
     call: str
@@ -113,7 +120,8 @@ class Totals:
         """Memory for the sums."""
         for total in self.all:
             options = f"dtype={total.dtype}, device={self.like}.device"
-            yield assign(total.name, self._empty(total, options), 4)
+            lead = [self.schedule.size_of(a).name for a in self.schedule.kept if total.of_group]
+            yield assign(total.name, self._empty(total, options, *lead), 4)
 
     def parts(self, programs: str) -> Iterator[str]:
         """Memory for the parts of all programs."""
@@ -138,14 +146,20 @@ class Totals:
         columns = [self.length] if any(t.keeps_column for t in self.all) else []
         names = [n for t in self.all for n in (t.part.name, t.name)]
         constants = [f"{n}: tl.constexpr" for n in ("ROWS", "BLOCK", "ACC")]
-        signature = [*map(self._pointer, names), programs, *columns, *constants]
+        sizes = [s.name for s in self._group_sizes]
+        signature = [*map(self._pointer, names), programs, *columns, *sizes, *constants]
         grid = f"triton.cdiv({self.length}, _COLUMNS)" if columns else "1"
+        if self.schedule.kept:
+            count = groups(self.schedule)
+            grid = f"{f'max({count}, 1)' if self._is_mixed else count} * {grid}"
         launch = ["ROWS=_COLUMNS", "BLOCK=_COLUMNS", f"ACC={accumulator}", "num_warps=8"]
         conditions = list(dict.fromkeys(t.condition for t in self.all))
         wanted = "" if "" in conditions else " or ".join(conditions)
-        call = [*names, programs, *columns, *launch]
+        call = [*names, programs, *columns, *sizes, *launch]
         return AddUp(
             bracketed(f"def {prefix}_add_up(", signature, "):", 0),
+            (programs, *sizes),
+            tuple(self._group_lines()),
             tuple(map(self._adding, self.all)),
             wanted,
             bracketed(f"{prefix}_add_up[({grid},)](", call, ")", 16 if wanted else 12),
@@ -155,8 +169,42 @@ class Totals:
         pointer = self._pointer(total.name)
         count = self.length if total.keeps_column else "1"
         items = [self._pointer(total.part.name), pointer, self.io.name("programs"), count]
-        call = f"_total({', '.join([*items, 'ROWS', 'BLOCK', 'ACC'])})"
-        return Adding(pointer, call)
+        if total.of_group:
+            group, sharing = self.io.name("group"), self.io.name("sharing")
+            items[0] += f" + {group} * {sharing} * {count}"
+            items[1:3] = [f"{pointer} + {group} * {count}", sharing]
+        condition = self._condition(total)
+        items += ["ROWS", "BLOCK", "ACC"]
+        if condition:
+            code = f"    {bracketed('_total(', items, ')', 12)}"
+            return Adding(pointer, (f"if {condition}:", code))
+        return Adding(pointer, (bracketed("_total(", items, ")", 8),))
+
+    def _condition(self, total: Total) -> str:
+        """When a program of the second kernel has to do with a sum; empty: always."""
+        if not self._is_mixed:
+            return ""
+        group = self.io.name("group")
+        return f"{group} < {groups(self.schedule)}" if total.of_group else f"{group} == 0"
+
+    @property
+    def _is_mixed(self) -> bool:
+        """Are there sums of groups, and others: which are there without any group, too?"""
+        return len({t.of_group for t in self.all}) > 1
+
+    @property
+    def _group_sizes(self) -> list[Size]:
+        return [self.schedule.size_of(a) for a in self.schedule.kept]
+
+    def _group_lines(self) -> Iterator[str]:
+        """Which group a program of the second kernel is for, and how many parts that has."""
+        if self.schedule.kept:
+            group, sharing, programs = map(self.io.name, ("group", "sharing", "programs"))
+            blocks = f"tl.cdiv({self.length}, BLOCK)"
+            yield f"{group} = (tl.program_id(0) // {blocks}).to(tl.int64)"
+            count = groups(self.schedule)
+            count = f"tl.maximum({count}, 1)" if self._is_mixed else count
+            yield f"{sharing} = {programs} // {count}"
 
     def _pointer(self, name: str) -> str:
         return self.io.name(f"{name}_ptr")

@@ -66,7 +66,7 @@ class TritonModule:
         self.tuned = tuned.read()
         self.forward_work = Schedule(program, program.forward)
         self.backward_work = Schedule(
-            program, program.backward, self.forward_work, accumulates=True
+            program, program.backward, self.forward_work, accumulates=True, in_groups=True
         )
         self.at = Addresses(self.forward_work, self.name)
         self.launcher = Launcher(self.name, self.at, self.io.work, bool(self.tuned))
@@ -128,6 +128,7 @@ class TritonModule:
             rows.share,
             columns and rows.adds_in_memory,
             rows.persistent,
+            bool(self.backward_work.kept),
         )
 
     def moved(self) -> tuple[tuple[Component, ...], tuple[Component, ...]]:
@@ -196,7 +197,7 @@ class TritonModule:
             tuple(self._host_line(w, io.inputs, like) for w in self.forward_work.prologue),
             tuple(self._empty_outputs()),
             tuple(self.launcher.choose("forward", kernels)),
-            self.launcher.call("forward", kernels.arguments(), persistent=False),
+            self.launcher.call("forward", kernels),
             tuple(self._host_line(w, io.inputs, like) for w in self.forward_work.epilogue),
             f"[{', '.join(self._returned())}]",
         )
@@ -233,7 +234,7 @@ class TritonModule:
             tuple(self._prologue(kernels)),
             tuple(self._allocations()),
             (*self.launcher.choose(self.way, kernels), *self._parts(kernels)),
-            self.launcher.call(self.way, kernels.arguments(), persistent=kernels.persistent),
+            self.launcher.call(self.way, kernels),
             tuple(self._epilogue()),
             self._computed(),
             self._launch(),
@@ -275,7 +276,7 @@ class TritonModule:
     def _parts(self, kernels: KernelWriter) -> Iterable[str]:
         """How many programs share the rows, and memory for what each adds up."""
         if kernels.persistent:
-            yield self.launcher.programs(self.given[0].tensor.name)
+            yield self.launcher.programs(self.given[0].tensor.name, self.backward_work)
             yield from self.totals.parts(self.name("programs"))
 
     def _if_needed(self, tensor: Tensor, code: str) -> str:

@@ -220,7 +220,7 @@ def _is_high(factor: Expr) -> bool:
 
 
 HELPERS = {h for row in ROWS for h in _HELPER.findall(row.triton)}
-HELPERS |= {"_power", "_real_power", "_largest", "_smallest", "_quotient", "_root"}
+HELPERS |= {"_power", "_real_power", "_largest", "_smallest", "_quotient", "_root", "_part_sums"}
 
 
 def helpers_in(text: str) -> list[str]:

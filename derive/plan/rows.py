@@ -5,6 +5,10 @@ scalar; an input may have some of the axes only, and counts as what it varies al
 and made from shared things alone needs no row: it is a prologue. A sum over the columns is known
 only after a pass over the row; a sum over the rows (the gradient of something shared, the mean of a
 loss) only after all rows, so what depends on it is left to an epilogue.
+
+A sum over some of the row axes is added up by programs that each walk over the rows of one group,
+which share what is not summed. Is it over the innermost columns, too, it is taken in two steps: a
+row leaves what it comes to for each place along the outer columns.
 """
 
 from __future__ import annotations
@@ -33,6 +37,7 @@ from derive.plan.roles import Roles
 from derive.plan.statement import Statement
 
 FULL, ROW, SHARED, SCALAR = "full", "row", "shared", "scalar"
+PART = "part"  # of a row: a number for each place along its outer columns
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class RowSum:
     kind: str  # of the body
     over_rows: bool
     over_column: bool  # over all columns
+    of_group: bool = False  # over the rows of a group
 
     @property
     def word(self) -> str:
@@ -97,7 +103,8 @@ class Work:
 class Schedule:
     """The statements of one kernel, classified and ordered.
 
-    `accumulates`: programs add up sums over rows, each over the rows that it walks.
+    `accumulates`: programs add up sums over rows, each over the rows that it walks; if `in_groups`,
+    these may be of one group.
     """
 
     def __init__(
@@ -107,8 +114,11 @@ class Schedule:
         before: Schedule | None = None,
         *,
         accumulates: bool = False,
+        in_groups: bool = False,
     ) -> None:
         self.program, self.roles, self.accumulates = program, program.roles, accumulates
+        self.in_groups = in_groups
+        self.kept: tuple[Axis, ...] = ()  # the row axes that number the groups
         self.axes: dict[Tensor, tuple[Axis, ...]] = dict(_declared(program))
         self.axes |= before.axes if before else {}
         self._levels: dict[Tensor, int] = {}
@@ -117,6 +127,8 @@ class Schedule:
         self.work: list[Work] = []
         self.epilogue: list[Work] = []
         self.left_for: dict[Tensor, Tensor] = {}  # what rows leave for an epilogue, for which
+        self.outer: tuple[Axis, ...] = ()  # the columns along which a row leaves parts
+        self._parts: set[Tensor] = set()  # what has a number for each of these
         self._late: set[Tensor] = set()  # known only after all rows
         for statement in statements:
             for part in self._parted(statement):
@@ -144,14 +156,14 @@ class Schedule:
         letters = self._letters(statement)
         expr = statement.expr
         for total in _outer(statement.expr):
-            if self._needs_memory(self._sum(total, letters), letters):
+            if self._needs_memory(self._sum(total, letters), letters, statement.target):
                 left = self._left(total, statement, letters)
                 if left is not None:
                     yield left[0]
                     expr = expr.xreplace({total: left[1]})
         yield statement.with_expr(expr)
 
-    def _needs_memory(self, total: RowSum, letters: dict[Index, Axis]) -> bool:
+    def _needs_memory(self, total: RowSum, letters: dict[Index, Axis], target: Component) -> bool:
         """Is it neither a sum of a row, nor one that each program can add up for its rows?"""
         rows, columns = set(self.roles.rows), set(self.roles.columns)
         carried, summed = self._axes_of(total.total, letters)
@@ -159,7 +171,18 @@ class Schedule:
             return bool(carried & columns) and not total.over_column
         kept = tuple(letters[i] for i in free_indices(total.total) if i in letters)
         whole = rows <= summed and rows <= carried and kept in ((), self.roles.columns)
+        whole |= self._is_of_group(carried, summed, [letters[i] for i in target.indices])
         return not (self.accumulates and whole and total.word == "sum")
+
+    def _is_of_group(self, carried: set[Axis], summed: set[Axis], target: list[Axis]) -> bool:
+        """Is it a sum over the rows of a group, of which each column stays?"""
+        rows, columns = self.roles.rows, self.roles.columns
+        kept = tuple(a for a in rows if a not in summed)
+        fits = {*rows, *columns} <= carried and not summed & {*columns}
+        if not (self.in_groups and kept and columns and fits and target == [*kept, *columns]):
+            return False
+        self.kept = self.kept or kept
+        return self.kept == kept
 
     def _left(
         self, total: Bound, statement: Statement, letters: dict[Index, Axis]
@@ -168,15 +191,14 @@ class Schedule:
         body, dummies = total.open()
         places = self._places(body, letters)
         is_there = {c.tensor for c in body.atoms(Component)} <= self._given
-        is_small = not {*self.roles.rows, *self.roles.columns} <= self._axes_of(total, letters)[0]
-        if is_there and (is_small or isinstance(body, Component)):
+        is_full = {*self.roles.rows, *self.roles.columns} <= self._axes_of(total, letters)[0]
+        if is_there and not is_full:
             return None
-        inner = tuple(d for d in dummies if places.get(d) in self.roles.columns)
-        if {places[d] for d in inner} != set(self.roles.columns) or isinstance(total, Extremum):
-            inner = ()
+        inner = self._within({d: places[d] for d in dummies if d in places}, parts=is_full)
+        inner = () if isinstance(total, Extremum) else inner
         if isinstance(body, Component) and not inner:
             return None
-        order = (*self.roles.rows, *(() if inner else self.roles.columns))
+        order = (*self.roles.rows, *self.roles.columns)
         own = [i for i in free_indices(body) if i not in inner]
         own.sort(key=lambda i: order.index(places[i]))
         spare = self._spare(own)
@@ -185,11 +207,29 @@ class Schedule:
         tensor = Tensor(self._unused(name), 10**6 + self._count)
         self.axes[tensor] = tuple(places[i] for i in own)
         self.left_for[tensor] = statement.target.tensor
+        if inner and set(self.axes[tensor]) & set(self.roles.columns):
+            self._parts.add(tensor)
+            self._late.add(tensor)
         target = Component(tensor, *(spare[i] for i in own))
         value = (Contraction(body, *inner) if inner else body).xreplace(spare)
         note = equation_text(target, value, self.program.op.letters)
         rest = tuple(d for d in dummies if d not in inner)
         return Statement(target, value, note), total.func(Component(tensor, *own), *rest)
+
+    def _within(self, places: dict[Index, Axis], *, parts: bool) -> tuple[Index, ...]:
+        """The dummies over which a row adds up: of all columns, or of the innermost: into `parts`.
+
+        All parts of a kernel are along the same outer columns.
+        """
+        columns = self.roles.columns
+        summed = [a in places.values() for a in columns]
+        count = summed[::-1].index(False) if False in summed else len(columns)
+        outer = columns[: len(columns) - count]
+        if outer:
+            if not (count and parts and self.accumulates) or len(outer) > len(self.outer or outer):
+                return ()
+            outer = self.outer = self.outer or outer
+        return tuple(d for d, a in places.items() if a in columns and a not in outer)
 
     def _spare(self, indices: list[Index]) -> dict[Index, Index]:
         """Letters of the op for the dummies among some indices, and the letters themselves."""
@@ -268,6 +308,8 @@ class Schedule:
         return {t for t, axes in self.axes.items() if _kind(self.roles, axes) in (FULL, SHARED)}
 
     def kind(self, component: Component) -> str:
+        if component.tensor in self._parts:
+            return PART
         return _kind(self.roles, self.axes[component.tensor])
 
     def level_of(self, expr: Expr) -> int:
@@ -276,11 +318,11 @@ class Schedule:
     def _classify(self, statement: Statement) -> Work:
         letters = self._letters(statement)
         target = statement.target
-        axes = self.axes.setdefault(target.tensor, tuple(letters[i] for i in target.indices))
+        self.axes.setdefault(target.tensor, tuple(letters[i] for i in target.indices))
         sums, expr, late = [], statement.expr, False
         for total in _outer(statement.expr):
             found = self._sum(total, letters)
-            if self._needs_memory(found, letters):
+            if target.tensor not in self._parts and self._needs_memory(found, letters, target):
                 late = True
                 continue
             sums.append(found)
@@ -288,8 +330,9 @@ class Schedule:
         column_sums = [s for s in sums if not s.over_rows]
         body_level = max((self.level_of(s.body) for s in column_sums), default=0)
         level = max(self.level_of(expr), body_level + 1 if column_sums else 0)
+        kind = self.kind(target)
+        level = body_level if kind == PART else level  # each part is known in the walk itself
         self._levels[target.tensor] = level
-        kind = _kind(self.roles, axes)
         return Work(statement, expr, tuple(sums), kind, level, body_level, late)
 
     def _sum(self, total: Bound, letters: dict[Index, Axis]) -> RowSum:
@@ -299,8 +342,10 @@ class Schedule:
         marker = Component(Tensor(f"_sum_{self._count}", 10**7 + self._count))
         over_column = set(self.roles.columns) <= summed
         over_rows = bool(summed & set(self.roles.rows))
+        of_group = over_rows and not set(self.roles.rows) <= summed
         self.axes[marker.tensor] = () if over_rows else self.roles.rows
-        return RowSum(marker, total, body, _kind(self.roles, carried), over_rows, over_column)
+        kind = _kind(self.roles, carried)
+        return RowSum(marker, total, body, kind, over_rows, over_column, of_group)
 
     def _letters(self, statement: Statement) -> dict[Index, Axis]:
         """Which axis class each free letter of a statement runs along."""

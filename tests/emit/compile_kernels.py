@@ -67,6 +67,7 @@ def source_of(kernel, job, rows, block):
     signature, constants, attributes = {}, {}, {}
     accumulator = tl.float64 if job["dtype"] == "fp64" else tl.float32
     fixed = {"ROWS": rows, "BLOCK": block, "EVEN": job["even"], "ACC": accumulator}
+    fixed["INNER"] = block // 4  # of a row in parts
     for place, parameter in enumerate(kernel.params):
         name = parameter.name
         if parameter.is_constexpr:

@@ -142,8 +142,9 @@ def test_other_types_and_lengths_compile(name: str, ask: Ask) -> None:
         assert ask(name, (*ROW, *TILES), dtype, 1024, even=False)
 
 
-def test_sums_over_rows_are_added_up_by_one_kernel(ask: Ask) -> None:
-    (row,) = ask("layer_norm", ("_add_up",), "bf16", 64)
+@pytest.mark.parametrize("name", ["layer_norm", "ada_layer_norm"])
+def test_sums_over_rows_are_added_up_by_one_kernel(name: str, ask: Ask) -> None:
+    (row,) = ask(name, ("_add_up",), "bf16", 64)
     assert row["spilled"] == row["stack"] == 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import prod
 
 import pytest
 
@@ -49,6 +50,30 @@ def test_kernels_move_little_more_than_they_must(name: str, rows: int, columns: 
     forward, backward = (numbers(m, rows, columns) for m in moved)
     assert forward <= MOST * numbers(least[0], rows, columns)
     assert backward + partial <= MOST * numbers(least[1], rows, columns)
+
+
+SOME_AXES = {
+    "group_norm": {"N": 16, "G": 32, "S": 10, "P": 1024},
+    "instance_norm": {"N": 16, "C": 256, "P": 1024},
+    "ada_layer_norm": {"B": 64, "S": 256, "H": 1024},
+}
+
+
+@pytest.mark.parametrize("name", SOME_AXES)
+def test_sums_over_some_axes_move_nothing_twice(name: str) -> None:
+    """Rows leave what their parts come to; programs what rows of a group do, in twice the bits."""
+    op = derive.load(name)
+    derivation = derive.differentiate(op)
+
+    def count(components: tuple[Component, ...]) -> int:
+        return sum(prod(SOME_AXES[name][i.size.name] for i in c.indices) for c in components)
+
+    forward, backward = map(count, moved_by_kernels(op, derivation))
+    if name == "ada_layer_norm":  # the parts of two sums are written and read
+        programs = MULTIPROCESSORS * (16 // (max(2048, SOME_AXES[name]["H"]) // 512))
+        backward += 2 * 2 * 2 * programs * SOME_AXES[name]["H"]
+    least = map(count, least_moved(plan(op, derivation)))
+    assert all(m <= MOST * n for m, n in zip((forward, backward), least, strict=True))
 
 
 def test_what_is_read_twice_is_in_the_cache() -> None:

@@ -1,0 +1,88 @@
+"""Sums over some of the rows and some of the columns: kernels against autograd of the equations."""
+
+from __future__ import annotations
+
+import os
+from unittest.mock import patch
+
+import pytest
+
+if os.environ.get("TRITON_INTERPRET") != "1":
+    reason = "Triton decides on its import whether to interpret: set TRITON_INTERPRET=1"
+    pytest.skip(reason, allow_module_level=True)
+
+import torch
+
+import derive
+from derive.costs import moved_by_kernels
+from derive.verify.reference import composed
+from derive.verify.sample import draw, error
+from derive.verify.tiles import in_tiles
+
+NORM = """
+op f(x[{rows},{columns}], {given}; eps = 1e-5) -> y[{rows},{columns}]
+m[{rows}] = mean[{columns}](x[{rows},{columns}])
+mu[{rows},{columns}] = x[{rows},{columns}] - 1[{columns}] * m[{rows}]
+sigma[{rows}] = sqrt(mean[{columns}](mu[{rows},{columns}]^2) + eps)
+y[{rows},{columns}] = mu[{rows},{columns}] / sigma[{rows}] * ({scale})
+"""
+SIZES = (2, 3, 3, 5, 2)  # of n, g, s, p, q: no part fills a power of 2
+NORMS = {  # rows, columns, what is given beside x, the scale
+    "parts": ("n,g", "s,p", "u[g,s]", "u[g,s]"),
+    "parts along two axes": ("n", "s,p,q", "u[s,p]", "u[s,p]"),
+    "parts of two lengths": ("n", "s,p,q", "u[s,p], w[s]", "u[s,p] + 1[p] * w[s]"),
+    "parts and all columns": ("n,g", "s,p", "u[g,s], w[s,p]", "u[g,s] * w[s,p]"),
+    "parts of no sum": ("n,g", "s,p", "u[n,g,s]", "u[n,g,s]"),
+    "the outer columns": ("n,g", "s,p", "u[g,p]", "u[g,p]"),
+    "rows alone": ("n,g", "s,p", "u[n], w[g]", "u[n] * w[g]"),
+    "a single row": ("", "s,p", "u[s]", "u[s]"),
+    "the last rows": ("n,g", "s", "u[n,s]", "u[n,s]"),
+    "the first rows": ("n,g", "s", "u[g,s]", "u[g,s]"),
+    "the rows between": ("n,g,t", "s", "u[n,t,s]", "u[n,t,s]"),
+    "some rows and all": ("n,g", "s", "u[n,s], w[s], a", "u[n,s] * w[s] * a"),
+    "some rows and parts": ("n,g", "s,p", "u[n,s,p], w[g,s]", "u[n,s,p] * w[g,s]"),
+    "two kinds of groups": ("n,g", "s", "u[n,s], w[g,s]", "u[n,s] * w[g,s]"),
+}
+TWICE = ("the outer columns", "two kinds of groups")  # a program walks over one kind
+ONCE = [n for n in NORMS if n not in TWICE]
+
+
+def norm(name: str) -> derive.Op:
+    rows, columns, given, scale = NORMS[name]
+    text = NORM.format(rows=rows, columns=columns, given=given, scale=scale)
+    (op,) = derive.parse(text.replace("[,", "[").replace("[]", ""))
+    return op
+
+
+def gradients(call, sample) -> list[torch.Tensor]:
+    leaves = [t.clone().requires_grad_() for t in sample.inputs]
+    output = call(*leaves)
+    output = output[0] if isinstance(output, tuple) else output
+    return [output.detach(), *torch.autograd.grad(output, leaves, sample.cotangents[0])]
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_gradients_that_are_summed_in_parts(name: str) -> None:
+    """Several rows at once, or one after another; tiles within a part; tiles of several parts."""
+    op = norm(name)
+    module, sample = derive.build(op, backend="triton"), draw(op, SIZES)
+    wanted = gradients(composed(op), sample)
+
+    def worst() -> float:
+        return max(map(error, gradients(module.f, sample), wanted))
+
+    for few in (16, 64):
+        with patch.multiple(module, _FEW=few):
+            assert worst() < 1e-10
+    for numbers in (8, 64):
+        with in_tiles(module, numbers):
+            assert worst() < 1e-10
+
+
+@pytest.mark.parametrize("name", ONCE)
+def test_nothing_large_moves_twice(name: str) -> None:
+    """Forward x and y, backward dy, x and dx."""
+    op = norm(name)
+    moved = moved_by_kernels(op, derive.differentiate(op))
+    large = [sum(len(c.indices) == len(op.inputs[0].indices) for c in way) for way in moved]
+    assert large == [2, 3]
