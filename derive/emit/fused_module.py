@@ -18,6 +18,8 @@ from derive.emit.source import Line
 from derive.emit.torch_module import (
     TorchModule,
     leads_in,
+    leaves_unrounded,
+    like_of,
     multiplies_in,
     picks_places,
 )
@@ -47,7 +49,7 @@ class FusedModule(TorchModule):
     """Fills the template of kernels with groups."""
 
     def __init__(self, made: Grouped, derivation: Derivation) -> None:
-        super().__init__(made.program, derivation, followed=True)
+        super().__init__(made.program, derivation, followed=True, types=made.types)
         self.made, self.tuned = made, tuned.read()
 
     @property
@@ -96,7 +98,7 @@ class FusedModule(TorchModule):
         if not isinstance(step, Group):
             return super()._line(step, given, indent)
         names = ", ".join(s.target.tensor.name for s in step.members)
-        return Line(f"one kernel: {names}", self.groups[step].call(indent))
+        return Line(f"one kernel: {names}", self.groups[step].call(indent, like_of(given)))
 
     def render(self) -> str:
         backs = [g.back() for g in self.groups.values()]
@@ -114,6 +116,7 @@ class FusedModule(TorchModule):
             forward_row=None,
             forward_tiles=None,
             products=multiplies_in(formulas),
+            unrounded=leaves_unrounded(formulas),
             places=picks_places(formulas),
             leads=leads_in({"io": io, **formulas}),
             names=self.plumbing.helper_names,

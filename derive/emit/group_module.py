@@ -96,11 +96,12 @@ class GroupModule:
         """When the group is computed; empty: always."""
         return self.outer.asked(self.needed) if self.needed else ""
 
-    def call(self, indent: int) -> str:
-        """The line that launches it."""
+    def call(self, indent: int, like: str) -> str:
+        """The line that launches it; `like` has the type of matrix products."""
         names = [*self.conditions]
         items = [c.tensor.name for c in self.given]
         items += [s.name for s in (*self.program.saved_sizes, *self.scalars)]
+        items += [f"{like}.dtype"] if self.short else []
         if not self.is_chosen:
             return bracketed(f"{unpacked(names)} = _launch_{self.way}(", items, ")", indent)
         items.append(self.outer.needs)
@@ -180,6 +181,8 @@ class GroupModule:
             yield f"{name}: Tensor | None" if name in self.absent else f"{name}: Tensor"
         yield from (f"{s.name}: int" for s in self.program.saved_sizes)
         yield from (f"{s.name}: Number" for s in self.scalars)
+        if self.short:
+            yield f"{self.outer.product}: torch.dtype"
         if self.is_chosen:
             yield f"{self.outer.needs}: Sequence[bool]"
 
@@ -209,10 +212,20 @@ class GroupModule:
         """The type of what torch goes on with: the accumulator's, or that of the tensors."""
         return self.work if self.outer.casts else f"{self.like}.dtype"
 
+    @cached_property
+    def short(self) -> set[str]:
+        """The results in the type of matrix products: nothing else reads them."""
+        types = self.outer.types
+        if types is None:
+            return set()
+        found = types.forward if self.forward else types.backward
+        return {c.tensor.name for c in self.group.results if c.tensor in found}
+
     def _allocations(self) -> Iterator[str]:
         for component in self.stored:
             name = component.tensor.name
-            code = empty([i.size.name for i in component.indices], self.dtype, self.like)
+            dtype = self.outer.product if name in self.short else self.dtype
+            code = empty([i.size.name for i in component.indices], dtype, self.like)
             condition = self.conditions[name]
             yield assign(name, f"{code} if {condition} else None" if condition else code, 4)
         yield from self.totals.sums()

@@ -57,6 +57,7 @@ class Interface:
     cotangents: str
     context_call: tuple[str, ...]
     casts: bool
+    short: bool  # have products a type of their own?
     labels: bool
     in_place: bool  # do some formulas write over memory of their own?
     by_rows: bool  # do some of these run on a few rows at a time?
@@ -117,6 +118,7 @@ class Plumbing(Shapes):
             cotangents=", ".join([*self.cotangents, *(["*_"] if self.kept else [])]),
             context_call=self._context_call(extras, second),
             casts=self.casts,
+            short=self.types is not None,
             labels=len(op.differentiable) < len(op.inputs),
             in_place=bool(self.in_place),
             by_rows=any(self.blocks[which] for which in self.in_place),
@@ -177,11 +179,16 @@ class Plumbing(Shapes):
         arguments = [
             *self.context,
             *(self.flat(c, cast=True) for c in self.given),
-            *self.kept_names,
+            *map(self._kept_as, self.program.kept, self.kept_names),
             *self.numbers,
             self.needs,
         ]
         return self._calling(grads, inner, arguments, "backward")
+
+    def _kept_as(self, component: Component, name: str) -> str:
+        """What was kept in the type of products, in that of the backward pass."""
+        short = self.types is not None and component.tensor in self.types.backward
+        return f"{name}.to({self.product})" if short else name
 
     def _unpack_forward(self) -> str:
         blanks = ["_"] * len(self.saved_inputs), ["_"] * len(self.numbers)

@@ -16,10 +16,13 @@ from derive.notation.nodes import Component, Labels, Size, Tensor
 from derive.notation.op import declared_as
 from derive.plan.program import Program
 from derive.plan.roles import PRODUCT
+from derive.plan.short import Types
 
 
 class Shapes:
     """The tensors of one program as users see them."""
+
+    types: Types | None = None  # where matrix products have a type of their own
 
     def __init__(
         self,
@@ -33,6 +36,7 @@ class Shapes:
         self.program, self.derivation, self.op = program, derivation, program.op
         self.name = Namer(program)
         self.lead, self.work, self.needs = self.name("lead"), self.name("work"), self.name("needs")
+        self.product = self.name("dtype")  # the type of matrix products
         self.leading = program.roles.leading
         self.rows = rows
         if rows is not None:
@@ -158,7 +162,12 @@ class Shapes:
             return f"{text}.contiguous()" if self.kernels else text
         if self.kernels:
             return f"{text}.contiguous()"
-        return f"{text}.to({self.work})" if cast and self.casts else text
+        return f"{text}.to({self.given_as})" if cast and self.casts else text
+
+    @property
+    def given_as(self) -> str:
+        """The dtype in which the formulas take tensors."""
+        return self.work if self.types is None else self.product
 
     def label_checks(self) -> Iterator[str]:
         """Lines that refuse a label that is no value of its index: a kernel would not see it."""
@@ -175,8 +184,14 @@ class Shapes:
             lines += self._sizes_of(component, known, check)
         if self._mentions_work(check):
             real = (c for c in components if not isinstance(c.tensor, Labels))
-            names = [c.tensor.name for c in real] + ([] if check else self.kept_names)
-            lines.append(f"{self.work} = _work_dtype({', '.join(names)})")
+            names = [c.tensor.name for c in real]
+            if self.types is None:
+                names += [] if check else self.kept_names
+                return [*lines, f"{self.work} = _work_dtype({', '.join(names)})"]
+            lines.append(f"{self.product} = _product_dtype({', '.join(names)})")
+            saved = {*self.saved_inputs}
+            if not check and any(c.tensor.name not in saved for c in self.op.differentiable):
+                lines.append(f"{self.work} = _work_dtype({', '.join(names)})")
         return lines
 
     def _mentions_work(self, check: bool) -> bool:

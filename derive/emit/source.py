@@ -49,10 +49,12 @@ def assign(target: str, code: str, indent: int) -> str:
 
 
 def _calls(code: str) -> list[str]:
-    """A chain of methods that write in place, each by itself."""
-    parts, depth, start = [], 0, 0
+    """A chain of methods that write in place, and what changes the type of that, each by itself."""
+    parts: list[str] = []
+    depth = start = 0
     for place, sign in _signs(code):
-        if depth == 0 and re.match(r"\.\w+_\(", code[place:]) and code[:place].strip():
+        method = re.match(r"\.\w+_\(", code[place:]) or (parts and code.startswith(".to(", place))
+        if depth == 0 and method and code[:place].strip():
             parts.append(code[start:place])
             start = place
         depth += (sign in "([") - (sign in ")]")

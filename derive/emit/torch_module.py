@@ -22,6 +22,7 @@ from derive.notation.nodes import Component, Labels, Size
 from derive.notation.op import Op
 from derive.plan.memory import Spent, spent, width
 from derive.plan.program import Program, plan
+from derive.plan.short import Types, typed
 from derive.plan.statement import Statement
 from derive.rewrite import keeping_shape
 
@@ -43,8 +44,16 @@ class Function:
 def torch_module(op: Op, derivation: Derivation) -> str:
     """The body of `torch/<op>.py`."""
     with keeping_shape():
-        program = plan(op, derivation)
-        return TorchModule(program, derivation).render()
+        return plain(op, derivation).render()
+
+
+def plain(op: Op, derivation: Derivation) -> TorchModule:
+    """The program of an op, its matrix products in the type of the tensors."""
+    program = plan(op, derivation)
+    made = typed(program)
+    if made is None:
+        return TorchModule(program, derivation)
+    return TorchModule(made.program, derivation, types=made.types)
 
 
 class TorchModule:
@@ -55,10 +64,12 @@ class TorchModule:
         plumbing: Plumbing | None = None,
         *,
         followed: bool = False,
+        types: Types | None = None,
     ) -> None:
         """`followed`: autograd follows the formulas, so nothing is written over."""
         self.program, self.derivation, self.followed = program, derivation, followed
         self.plumbing = plumbing or Plumbing(program, derivation)
+        self.types = self.plumbing.types = types
 
     def render(self) -> str:
         from derive.emit.modes import Modes
@@ -72,6 +83,7 @@ class TorchModule:
             TEMPLATE,
             io=io,
             products=multiplies_in(formulas),
+            unrounded=leaves_unrounded(formulas),
             places=picks_places(formulas),
             leads=leads_in({"io": io, **formulas}),
             **formulas,
@@ -163,8 +175,11 @@ class TorchModule:
         memory = None
         if not self.followed:
             memory = Memory(width(self.program.op), self._spent[id(statement)])
-        printer = TorchPrinter(_like(given), self._positions, memory=memory)
-        code = printer.shaped(statement.target, statement.expr)
+        types, work = None, ""
+        if self.types is not None:
+            types, work = self.types.told[id(statement)], self.plumbing.work
+        printer = TorchPrinter(like_of(given), self._positions, work, memory, types)
+        code = printer.shaped(statement.target, types.expr if types else statement.expr)
         return f"{code}.clone()" if statement.target.tensor in self.program.copied else code
 
     @cached_property
@@ -191,6 +206,8 @@ class TorchModule:
             place = place_of(size, given)
             if place is not None and size not in known and _mentions(text, size.name):
                 lines.append(f"{size.name} = {place[0]}.shape[{place[1]}]")
+        if self.types is not None and _mentions(text, self.plumbing.work):
+            lines.append(f"{self.plumbing.work} = _work_dtype({like_of(given)})")
         return (*lines, *counts)
 
     @cached_property
@@ -207,10 +224,10 @@ class TorchModule:
         found = {p.index.size for s in statements for p in s.expr.atoms(Position)}
         for size, name in self._positions.items():
             if size in found and _mentions(text, name):
-                yield f"{name} = torch.arange({size.name}, device={_like(given)}.device)"
+                yield f"{name} = torch.arange({size.name}, device={like_of(given)}.device)"
 
 
-def _like(given: Iterable[Component]) -> str:
+def like_of(given: Iterable[Component]) -> str:
     """A tensor of numbers, whose dtype and device new ones take."""
     return next(c.tensor.name for c in given if not isinstance(c.tensor, Labels))
 
@@ -233,7 +250,12 @@ def _sizes_in(expr: Expr) -> set[Size]:
 def multiplies_in(formulas: dict[str, Any]) -> bool:
     """Do some formulas multiply matrices? Autocast would change the types of these alone."""
     text = repr(formulas)
-    return " @ " in text or "einsum(" in text
+    return " @ " in text or "einsum(" in text or "_unrounded(" in text
+
+
+def leaves_unrounded(formulas: dict[str, Any]) -> bool:
+    """Do some formulas want a product of 16 bits as it is added up?"""
+    return "_unrounded(" in repr(formulas)
 
 
 def writes_over(function: Function) -> bool:

@@ -22,6 +22,7 @@ from derive.emit.source import comma
 from derive.emit.torch_chains import Chained, Memory
 from derive.emit.torch_products import einsum_letters, matmul
 from derive.emit.torch_select import Selector
+from derive.emit.torch_solve import solved
 from derive.notation.conditions import Iverson, Position
 from derive.notation.functions import Elementwise, Row
 from derive.notation.nodes import (
@@ -37,6 +38,7 @@ from derive.notation.solution import Solution
 from derive.plan.autocast import multiplies
 from derive.plan.order import factor_order
 from derive.plan.paths import merged
+from derive.plan.short import Told, Wide
 
 Space = tuple[Index, ...]
 _HALF = Rational(1, 2)
@@ -51,12 +53,16 @@ class TorchPrinter(ScalarPrinter):
         positions: Mapping[Size, str] | None = None,
         dtype: str = "",
         memory: Memory | None = None,
+        types: Told | None = None,
     ) -> None:
         # What may be written over; nothing where autograd follows
         self.chained = None if memory is None else Chained(self, memory)
         self.like = like  # a tensor whose device new ones take, and whose dtype if no other is told
         self.dtype = dtype or f"{like}.dtype"
         self._cast = f", dtype={dtype}" if dtype else ""
+        self.types = types or Told(
+            S.Zero, frozenset(), frozenset()
+        )  # of a statement, if it has two
         self.positions = positions or {}  # names of 0, 1, … along an axis
         self.assumed: frozenset[Expr] = frozenset()  # conditions that hold where this is printed
 
@@ -79,50 +85,17 @@ class TorchPrinter(ScalarPrinter):
         """The expression in the shape of the target, which it may have to be expanded to."""
         shape = [i.size.name for i in target.indices]
         if isinstance(expr, Solution):
-            return self.aligned(*self._solved(expr, target.indices), target.indices)[0]
+            return self.aligned(*solved(self, expr, target.indices), target.indices)[0]
         code = self.code(expr, target.indices)
         if not _is_tensor(expr):
             sizes = f"({comma(shape)})" if shape else "()"
-            return (
-                self.new("zeros", sizes) if expr == 0 else self.new("full", f"{sizes}, {code[0]}")
-            )
-        if len(free_indices(expr)) == len(shape):
+            made = self.new("zeros", sizes) if expr == 0 else ""
+            code = made or self.new("full", f"{sizes}, {code[0]}"), ATOM
+        if self.types.rounded and not self.types.is_bare:
+            code = self.short(code)
+        if not _is_tensor(expr) or len(free_indices(expr)) == len(shape):
             return code[0]
         return f"{bracket(code, ATOM)}.expand({', '.join(shape)})"
-
-    # -- relations -------------------------------------------------------------------------------
-
-    def _solved(self, relation: Solution, space: Space) -> tuple[str, Space]:
-        """`torch.linalg.solve`: what numbers matrices leads, what numbers right sides is last."""
-        rows, columns = relation.rows, relation.columns
-        shared = [i for i in space if i not in columns]
-        batch = tuple(i for i in shared if i in free_indices(relation.matrix))
-        rest = tuple(i for i in shared if i not in batch)
-        matrix = self._spread(relation.matrix, (*batch, *rows, *columns))
-        right = self._spread(relation.right, (*batch, *rows, *rest))
-        if len(rows) > 1:
-            flat = len(batch)
-            matrix = f"{matrix}.flatten({flat + len(rows)}).flatten({flat}, {flat + len(rows) - 1})"
-            right = f"{right}.flatten({flat}, {flat + len(rows) - 1})"
-        if len(rest) > 1:
-            right += f".flatten({len(batch) + 1})"
-        text = f"torch.linalg.solve({matrix}, {right if rest else f'{right}[..., None]'})"
-        text += "" if rest else f".squeeze({len(batch) + 1})"
-        if len(rest) > 1:
-            text += f".unflatten({len(batch) + 1}, ({comma(i.size.name for i in rest)}))"
-        if len(columns) > 1:
-            text += f".unflatten({len(batch)}, ({comma(i.size.name for i in columns)}))"
-        return text, (*batch, *columns, *rest)
-
-    def _spread(self, expr: Expr, space: Space) -> str:
-        """The expression with every axis of a space."""
-        code = self.code(expr, space)
-        names = comma(i.size.name for i in space)
-        if not _is_tensor(expr):
-            return self.new("full", f"({names}), {code[0]}")
-        if set(space) <= set(free_indices(expr)):
-            return bracket(code, ATOM)
-        return f"{bracket(code, ATOM)}.expand({', '.join(i.size.name for i in space)})"
 
     # -- conditions ------------------------------------------------------------------------------
 
@@ -146,14 +119,22 @@ class TorchPrinter(ScalarPrinter):
     # -- leaves ---------------------------------------------------------------------------------
 
     def component(self, component: Component, space: Space) -> Code:
-        name, indices = component.tensor.name, component.indices
-        text = name
+        indices = component.indices
+        text = self.named(component.tensor)
         while (repeated := _repeated(indices)) is not None:
             first, second = repeated
             text += f".diagonal(0, {first}, {second})"
             kept = tuple(i for k, i in enumerate(indices) if k not in repeated)
             indices = (*kept, indices[first])
         return self.aligned(text, indices, space)
+
+    def named(self, tensor: Tensor) -> str:
+        """A tensor, in fp32 where its numbers are wanted so."""
+        return f"{tensor.name}.to({self.dtype})" if isinstance(tensor, Wide) else tensor.name
+
+    def short(self, code: Code) -> Code:
+        """In the type of the products."""
+        return f"{bracket(code, ATOM)}.to({self.like}.dtype)", ATOM
 
     def aligned(self, text: str, indices: Space, space: Space) -> Code:
         """Axes in the order of the space, with `None` for each axis that is missing."""
@@ -262,9 +243,14 @@ class TorchPrinter(ScalarPrinter):
             scaled = picked[0] if factor == 1 else f"{picked[0]} * {self.code(factor, ())[0]}"
             return self.aligned(scaled if factor == 1 else f"({scaled})", picked[1], space)
         if multiplies(body, (*free, *dummies)):
-            text, order = self._einsum(body, dummies, tuple(i for i in space if i in free))
+            text, order = self._einsum(total, body, dummies, tuple(i for i in space if i in free))
         else:
             text, order = self._pointwise_sum(body, dummies, free, factor)
+        if total in self.types.full:
+            return self.aligned(text, order, space)
+        if total in self.types.products and not self.types.is_bare:
+            text = f"{bracket((text, SUM if '@' in text else ATOM), ATOM)}.to({self.dtype})"
+            return self.aligned(text, order, space)
         if "@" not in text:
             return self.aligned(text, order, space)
         # `@` binds like `*`, from the left: in a product, and before `[`, it stands in brackets
@@ -309,8 +295,10 @@ class TorchPrinter(ScalarPrinter):
         code = self.code(body, space)
         method = "sum" if factor == 1 else "mean"
         which = str(axes[0]) if len(axes) == 1 else str(tuple(axes))
-        inside = "" if len(order) == 0 else which
-        return f"{bracket(code, ATOM)}.{method}({inside})", order
+        inside = [which] if order else []
+        if isinstance(body, Component) and body.tensor in self.types.short:
+            inside = [which, f"dtype={self.dtype}"]
+        return f"{bracket(code, ATOM)}.{method}({', '.join(inside)})", order
 
     def _natural_space(self, body: Expr, indices: Space) -> Space:
         """The indices in the order of a component that carries them all, if there is one."""
@@ -341,27 +329,35 @@ class TorchPrinter(ScalarPrinter):
         result = tuple(dict.fromkeys(i for i in (*order, *free_indices(rest)) if i not in dummies))
         return self.code(total, result)[0], result
 
-    def _einsum(self, body: Expr, dummies: Space, result: Space) -> tuple[str, Space]:
+    def _einsum(self, total: Expr, body: Expr, dummies: Space, result: Space) -> tuple[str, Space]:
         operands = sorted(
             merged(list(Mul.make_args(body))),
             key=lambda f: (-len(free_indices(f)), factor_order(f)),
         )
-        parts = [self._operand(f) for f in operands]
+        short, full = total in self.types.products, total in self.types.full
+        parts = [self._operand(f, short) for f in operands]
         if len(parts) == 2:
             product = matmul(parts[0], parts[1], dummies, result)
+            if product is not None and full:
+                return f"_unrounded({product[0][0]}, {product[1][0]}, {self.dtype})", result
             if product is not None:
-                return product, result
+                return " @ ".join(bracket(code, UNARY) for code in product), result
         letters = einsum_letters(result, dummies)
         left = ",".join("".join(letters[i] for i in indices) for _, indices in parts)
         right = "".join(letters[i] for i in result)
-        names = ", ".join(text for (text, _), _ in parts)
+        cast = f".to({self.dtype})" if full else ""
+        names = ", ".join(f"{text}{cast}" for (text, _), _ in parts)
         return f'torch.einsum("{left}->{right}", {names})', result
 
-    def _operand(self, factor: Expr) -> tuple[Code, Space]:
+    def _operand(self, factor: Expr, short: bool) -> tuple[Code, Space]:
+        """What is multiplied, in the type of the product."""
         if isinstance(factor, Component):
-            return (factor.tensor.name, ATOM), factor.indices
-        space = self._natural_space(factor, tuple(free_indices(factor)))
-        return self.code(factor, space), space
+            code, space = (self.named(factor.tensor), ATOM), factor.indices
+            rounded = factor.tensor in self.types.short
+        else:
+            space = self._natural_space(factor, tuple(free_indices(factor)))
+            code, rounded = self.code(factor, space), False
+        return (self.short(code) if short and not rounded else code), space
 
 
 def _repeated(indices: Space) -> tuple[int, int] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from string import ascii_letters
 
-from derive.emit.scalar import ATOM, UNARY, Code, bracket
+from derive.emit.scalar import ATOM, Code, bracket
 from derive.errors import DeriveError
 from derive.notation.nodes import Index
 
@@ -13,8 +13,11 @@ Space = tuple[Index, ...]
 
 def matmul(
     a: tuple[Code, Space], b: tuple[Code, Space], dummies: Space, result: Space
-) -> str | None:
-    """`a @ b`, transposed as needed, where both share the one dummy, and what leads the result."""
+) -> tuple[Code, Code] | None:
+    """`a` and `b` for a @ b, transposed as needed.
+
+    Both must share the one dummy, and what leads the result.
+    """
     if len(dummies) != 1 or any(len(set(x[1])) != len(x[1]) for x in (a, b)):
         return None
     (dummy,) = dummies
@@ -30,7 +33,7 @@ def matmul(
         return None
     left = a[0] if a[1][-1] == dummy else _transposed(a)
     right = b[0] if b[1][len(batch)] == dummy else _transposed(b)
-    return f"{bracket(left, UNARY)} @ {bracket(right, UNARY)}"
+    return left, right
 
 
 def _transposed(tensor: tuple[Code, Space]) -> Code:

@@ -15,7 +15,7 @@ from derive.emit.fused_module import FusedModule, grouped_by, groups_of
 from derive.emit.header import Source
 from derive.emit.remembered import remembered
 from derive.emit.torch_module import TEMPLATE as TORCH_TEMPLATE
-from derive.emit.torch_module import TorchModule
+from derive.emit.torch_module import plain
 from derive.emit.triton_module import ROW_TEMPLATE, TritonModule, has_kernels
 from derive.notation.op import Op
 from derive.plan.program import plan
@@ -48,4 +48,4 @@ def triton_module(op: Op, derivation: Derivation) -> str:
         made = grouped_by(op, derivation) if has_groups(op) else None
         if made is not None:
             return FusedModule(made, derivation).render()
-        return TorchModule(plan(op, derivation), derivation).render()
+        return plain(op, derivation).render()

@@ -96,6 +96,7 @@ class TritonModule:
             io=public,
             **(formulas := more.build()),
             products=multiplies_in(parts | formulas),
+            unrounded=False,
             places=picks_places(parts | formulas),
             leads=leads_in({"io": public, **parts, **formulas}),
             fused=False,

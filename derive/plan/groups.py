@@ -21,6 +21,7 @@ from derive.plan.miniature import Miniature, miniature
 from derive.plan.parts import Part, Parting, once
 from derive.plan.passes import passes
 from derive.plan.program import Program
+from derive.plan.short import Types, typed
 from derive.plan.statement import Statement
 
 _LEAST = 2  # passes over a matrix that become one
@@ -55,6 +56,7 @@ class Grouped:
     program: Program
     forward: tuple[Item, ...]
     backward: tuple[Item, ...]
+    types: Types | None = None
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -76,7 +78,10 @@ def grouped(program: Program) -> Grouped | None:
     if not any(isinstance(i, Group) for i in (*forward, *backward)):
         return None
     whole = replace(program, forward=tuple(_members(forward)), backward=tuple(_members(backward)))
-    return Grouped(whole, forward, backward)
+    made = typed(whole, forward, backward)
+    if made is None:
+        return Grouped(whole, forward, backward)
+    return Grouped(made.program, made.forward, made.backward, made.types)
 
 
 def _members(items: Iterable[Item]) -> Iterator[Statement]:

@@ -17,6 +17,11 @@ from torch import Tensor
 from derive.derivation import Derivation, total_gradient
 from derive.notation.nodes import Scalar
 from derive.notation.op import Equation, gradient
+from derive.plan.paths import in_pairs, lengths
+from derive.plan.roles import roles
+from derive.plan.short import full_in, products_in
+from derive.plan.trim import tidy
+from derive.rewrite import keeping_shape
 from derive.verify.reference import REAL, Numbers, apart, evaluate, together, value
 from derive.verify.sample import Sample
 
@@ -86,6 +91,33 @@ def program(derivation: Derivation) -> Program:
         Equation(total_gradient(op, s.component), s.computed, "") for s in derivation.stages
     )
     return Program(derivation, (*op.equations, *gradients))
+
+
+def in_pairs_of(made: Program) -> Program:
+    """The program with products of several matrices taken two at a time, as code does it."""
+    op = made.derivation.op
+    leading = roles(op).leading
+    length = lengths(op, {leading.size} if leading is not None else set())
+    with keeping_shape():
+        pairs = (replace(e, expr=in_pairs(tidy(e.expr), length)) for e in made.equations)
+        return replace(made, equations=tuple(pairs))
+
+
+def in_short(numbers: Numbers, made: Program, unit: float, seed: int) -> Numbers:
+    """The same where products of matrices have a type of 16 bits, in which all tensors are given.
+
+    What they multiply is rounded to it, if it was not given, and so is what most come to.
+    """
+    op = made.derivation.op
+    given = {c.tensor.name for c in (*op.inputs, *map(gradient, op.outputs))}
+    products = products_in(op, made.equations)
+    full = full_in(made.equations[: len(op.equations)], products)
+
+    def shortened(exact: Tensor) -> Tensor:
+        return exact + exact * unit * _scattered(exact, seed)
+
+    known = frozenset(given)
+    return replace(numbers, products=products, full=full, shortened=shortened, given=known)
 
 
 def stochastic(unit: float, seed: int) -> Numbers:

@@ -32,6 +32,7 @@ from derive.notation.nodes import (
 )
 from derive.notation.op import Equation, Op
 from derive.notation.solution import Solution
+from derive.plan.paths import merged
 
 Values = Mapping[str, Any]
 
@@ -64,6 +65,10 @@ class Numbers:
     rounded: Callable[[Tensor], Tensor] = lambda result: result
     added: Callable[[Tensor], Tensor] = lambda terms: terms.sum(-1)
     eliminated: Callable[[Tensor], Tensor] = lambda matrix: matrix  # what a solution is exact for
+    products: frozenset[Expr] = frozenset()  # sums whose factors, and results, are `shortened`
+    full: frozenset[Expr] = frozenset()  # those of them whose results are not
+    shortened: Callable[[Tensor], Tensor] = lambda result: result
+    given: frozenset[str] = frozenset()  # what is short as it is
 
 
 REAL = Numbers(FUNCTIONS, torch.pow)
@@ -162,6 +167,9 @@ def _operation(
     like: Tensor,
     numbers: Numbers,
 ) -> Tensor:
+    if isinstance(expr, Contraction) and expr in numbers.products:
+        found = numbers.added(_multiplied(expr, axes, values, like, numbers))
+        return found if expr in numbers.full else numbers.shortened(found)
     if isinstance(expr, Contraction):
         return numbers.added(_over_dummies(expr, axes, values, like, numbers))
     if isinstance(expr, Extremum):
@@ -239,6 +247,24 @@ def _solved(
     found = torch.linalg.solve(square, right.unsqueeze(-1)).squeeze(-1)
     unknowns = [values[i.size.name] for i in columns]
     return _aligned(found.unflatten(-1, unknowns), (*shared, *columns), axes)
+
+
+def _multiplied(
+    total: Contraction,
+    axes: tuple[Index, ...],
+    values: Values,
+    like: Tensor,
+    numbers: Numbers,
+) -> Tensor:
+    """What a product of matrices sums, along one last axis: each matrix rounded to a short type."""
+    body, dummies = total.open()
+    found = torch.ones_like(like.reshape(-1)[:1])
+    for factor in merged(list(Mul.make_args(body))):
+        matrix = value(factor, (*axes, *dummies), values, like, numbers)
+        given = isinstance(factor, Component) and factor.tensor.name in numbers.given
+        found = found * (matrix if given else numbers.shortened(matrix))
+    lengths = [values[d.size.name] for d in dummies]
+    return found.expand([*found.shape[: len(axes)], *lengths]).flatten(len(axes))
 
 
 def _over_dummies(

@@ -27,8 +27,8 @@ from derive.verify.memory import in_memory_of_its_own
 from derive.verify.nan import not_a_number
 from derive.verify.offset import far_from_zero, re_centred
 from derive.verify.passes import by_themselves
-from derive.verify.program import Place, program, stochastic
-from derive.verify.reference import composed
+from derive.verify.program import Place, in_pairs_of, in_short, program, stochastic
+from derive.verify.reference import REAL, composed
 from derive.verify.relations import related, worst_violation
 from derive.verify.sample import (
     SIZES,
@@ -54,6 +54,7 @@ TWICE = 1e-5  # what is differentiated by differences has larger values
 COMPLEX = 1e-12  # a complex step cancels nothing
 ROUNDINGS = 4  # how many units of rounding a result may be off, beside what its condition explains
 SPREAD = 8  # how much worse than random roundings of every operation it may be
+PRODUCTS = 2  # the same, of random roundings of the matrices that are multiplied
 _DRAWS = 4  # of random roundings
 _POINTS = 4  # where differences are taken, if the first is near a pole
 
@@ -199,12 +200,24 @@ def _in(dtype: torch.dtype) -> Check:
 
 
 def _allowed(op: Op, sample: Sample, dtype: torch.dtype) -> float:
-    """Some units of rounding, and how far random roundings of each operation, in fp32, lead."""
+    """Some units of rounding, and how far random roundings of each operation, in fp32, lead.
+
+    In 16 bits, those of what matrix products multiply and come to, too.
+    """
     made, unit = program(_derivation(op)), torch.finfo(torch.float32).eps / 2
     here = sample.on(torch.device("cpu"))
     exact = made.run(here)
     spread = max(errors(made.run(here, stochastic(unit, k)), exact) for k in range(_DRAWS))
-    return ROUNDINGS * torch.finfo(dtype).eps + SPREAD * spread
+    short = of_products(op, here, dtype) if dtype.itemsize == 2 else 0.0
+    return ROUNDINGS * torch.finfo(dtype).eps + SPREAD * spread + PRODUCTS * short
+
+
+def of_products(op: Op, sample: Sample, dtype: torch.dtype) -> float:
+    """How far roundings of matrices to a short type lead."""
+    made, unit = in_pairs_of(program(_derivation(op))), torch.finfo(dtype).eps / 2
+    exact = made.run(sample)
+    numbers = (in_short(REAL, made, unit, k) for k in range(_DRAWS))
+    return max(errors(made.run(sample, n), exact) for n in numbers)
 
 
 def _in_tiles(op: Op, module: ModuleType, sample: Sample) -> Verdict:
