@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from derive.verify.mutation import exempt
+from derive.verify.mutation.exempt import called
 from derive.verify.mutation.kinds import Kinds
 from derive.verify.mutation.slips import EVERYWHERE, SAME, SLIPS, UNREAD, Here, Slip, magnified, met
 
@@ -191,7 +192,7 @@ def _target(node: ast.stmt) -> str:
 
 
 def _is_kernel(function: ast.FunctionDef) -> bool:
-    return any(ast.unparse(d).endswith("jit") for d in function.decorator_list)
+    return any(called(d) == "jit" for d in function.decorator_list)
 
 
 def _bound_by(node: ast.stmt) -> set[str]:
