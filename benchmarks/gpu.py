@@ -51,7 +51,7 @@ GRID = (
     (1 << 12, 16384), (1 << 10, 65536), (1 << 8, 131072),
 )  # fmt: skip
 SMALL = ((48, 8), (6, 300))
-ALLOWED = {"bf16": 2e-2, "fp32": 2e-5}  # of the largest value: a rounding or two of the output
+ALLOWED = {"bf16": 2e-2, "fp32": 2e-5}  # of the largest value, or twice what torch's products give
 CACHE = 1 << 28  # bytes, more than a second-level cache holds
 AHEAD = 2_000_000  # cycles that the device waits, while the host prepares what is timed
 SHARES = (0.45, 0.7, 0.97)  # of the time, when timing, checks, what is compiled must be over
@@ -143,9 +143,11 @@ def check(name: str, sizes: dict[str, int], dtype: str, *, tiles: bool) -> Check
     exact = [t.double() if t.is_floating_point() else t for t in inputs]
     with patch.multiple(kernels, _LONGEST_ROW=0) if tiles else nullcontext():
         got = gradients(getattr(kernels, name), inputs, DTYPES[dtype])
-    want = gradients(getattr(module("torch", name), name), exact, DTYPES[dtype])
-    worst = max(_error(g, w) for g, w in zip(got, want, strict=True))
-    return Check(name, sizes, dtype, tiles, worst, worst <= ALLOWED[dtype])
+    formulas = getattr(module("torch", name), name)
+    want = gradients(formulas, exact, DTYPES[dtype])
+    plain = gradients(formulas, inputs, DTYPES[dtype])  # matrices of 16 bits are multiplied as such
+    worst, other = (max(map(_error, found, want)) for found in (got, plain))
+    return Check(name, sizes, dtype, tiles, worst, worst <= max(ALLOWED[dtype], 2 * other))
 
 
 def _error(got: Tensor, want: Tensor) -> float:

@@ -372,7 +372,8 @@ class _Writer:
                 return found
             return Component(Wide(tensor.name, tensor.rank), *component.indices)
 
-        made = item.with_expr(_Reader(one.products, named).of(item.expr)) if copies else item
+        # one of its own, even if the other pass has the same statement
+        made = replace(item, expr=_Reader(one.products, named).of(item.expr))
         reader = _Reader(one.products, shown, one.full)
         expr = reader.of(item.expr)
         known = short.union(c for t, c in copies.items() if t not in short)

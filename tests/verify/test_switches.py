@@ -131,7 +131,7 @@ def test_a_polynomial_is_known_by_whole_numbers() -> None:
     assert not is_polynomial(op_of("op m(x[b,h]) -> z[b]\nz[b] = 1/H*1[h]*x[b,h]^2\n"))
     with broken(op, "", "") as right, broken(op, "", "") as same:
         assert are_same_polynomial(op, right, same)
-        with broken(op, "(x @ a.T)", "(1.0000001 * x @ a.T)") as wrong:
+        with broken(op, "x.to(work) @ a", "(1.0000001 * x.to(work)) @ a") as wrong:
             assert not are_same_polynomial(op, right, wrong)
 
 
