@@ -6,6 +6,8 @@ added up there, once for all of them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from derive.emit.kernel import (
     EXTREMA,
     Kernel,
@@ -18,7 +20,7 @@ from derive.emit.kernel import (
 )
 from derive.emit.layout import AXIS
 from derive.emit.source import Line, assign
-from derive.notation.nodes import Tensor
+from derive.notation.nodes import Component, Tensor
 from derive.plan.rows import FULL, PART, ROW, SCALAR, SHARED, RowSum, Work
 
 
@@ -42,11 +44,7 @@ class TileWriter(KernelWriter):
             tuple(p for p in passes if p is not None),
             (
                 *(f"{p.name} += {self._added(p)}" for p in self.partials if not is_vector(p.total)),
-                *(
-                    self._store(c, n)
-                    for c, n in self.results
-                    if not (self._is_long(c) or self._is_part(c))
-                ),
+                *(self._store(*r) for r in self.results if r not in self._walked),
             ),
             tuple(map(self._part_store, scalar_parts)),
             self._tile_of_parts() if self.schedule.outer else self._columns(self.name("start")),
@@ -96,22 +94,8 @@ class TileWriter(KernelWriter):
     def _pass(self, level: int) -> Pass | None:
         """What can be done in the walk before which `level` others came."""
         parts = [w for w in self.live if self._is_part(w.target) and w.level == level]
-        summed = [
-            (w, s)
-            for w in self.live
-            for s in w.sums
-            if w.body_level == level and not self._is_part(w.target)
-        ]
-        stored = [
-            (c, n)
-            for c, n in self.results
-            if (self._is_long(c) or self._is_part(c)) and self.schedule.level_of(c) == level
-        ]
-        added = [
-            p
-            for p in self.partials
-            if is_vector(p.total) and self.schedule.level_of(p.total.body) == level
-        ]
+        summed, added = self._summed(level), self._added_up(level)
+        stored = [r for r in self._walked if self.schedule.level_of(r[0]) == level]
         after = [w for w in self.live if w.kind in (ROW, SCALAR) and w.level == level + 1]
         if not (summed or stored or added or after):
             return None
@@ -120,27 +104,39 @@ class TileWriter(KernelWriter):
         needed = {c.tensor for c, _ in stored} | tensors_of(bodies)
         inner = self._recomputed(needed)
         loads = [c for c in self.used if c.tensor in needed and self._is_long(c)]
+        known = self._known_parts() if parts else ()
         indent = 12 if self.persistent else 8
-        known = ((w, s) for w in after for s in w.sums)  # a sum may wait for what else is needed
-        sums = {s.marker.tensor.name: _joined(s, self._parts(w, s)) for w, s in known}
+        lines = [self._line(w, {}, indent) for w in inner]
+        lines += [self._add_to_parts(w, indent) for w in parts]
         return Pass(
             (*(self._start_of(w, s) for w, s in summed), *map(self._start_of_parts, parts)),
-            (
-                *(self._known_parts() if parts else ()),
-                *self._coordinates(of_rows=False),
-                *map(self._load, loads),
-            ),
-            (
-                *(self._line(w, {}, indent) for w in inner),
-                *(self._add_to_parts(w, indent) for w in parts),
-            ),
-            (
-                *(self._part_of(w, s) for w, s in summed),
-                *map(self._tile_add, added),
-            ),
+            (*known, *self._coordinates(of_rows=False), *map(self._load, loads)),
+            tuple(lines),
+            (*(self._part_of(w, s) for w, s in summed), *map(self._tile_add, added)),
             tuple(self._store(c, n) for c, n in stored),
-            tuple(self._line(w, sums, indent - 4) for w in after),
+            tuple(self._lines_after(after, indent - 4)),
         )
+
+    @property
+    def _walked(self) -> list[tuple[Component, str]]:
+        """The results that are stored tile by tile."""
+        return [(c, n) for c, n in self.results if self._is_long(c) or self._is_part(c)]
+
+    def _summed(self, level: int) -> list[tuple[Work, RowSum]]:
+        """The sums of a row that a walk adds up."""
+        works = [w for w in self.live if w.body_level == level and not self._is_part(w.target)]
+        return [(w, s) for w in works for s in w.sums]
+
+    def _added_up(self, level: int) -> list[Partial]:
+        """The sums over rows to which a walk adds."""
+        vectors = [p for p in self.partials if is_vector(p.total)]
+        return [p for p in vectors if self.schedule.level_of(p.total.body) == level]
+
+    def _lines_after(self, works: list[Work], indent: int) -> Iterator[Line]:
+        """What a whole row gives; a sum may wait for what else is needed."""
+        known = ((w, s) for w in works for s in w.sums)
+        sums = {s.marker.tensor.name: _joined(s, self._parts(w, s)) for w, s in known}
+        return (self._line(w, sums, indent) for w in works)
 
     def _recomputed(self, needed: set[Tensor]) -> list[Work]:
         """The vectors that a walk needs; what they need is added to `needed`."""

@@ -55,10 +55,7 @@ def _own(module: ModuleType) -> Iterator[tuple[str, Function]]:
             yield row.triton.format(*arguments), _taking(FUNCTIONS[row.name], row.arity)
     for name, reduction in _REDUCTIONS.items():
         if hasattr(module, name):
-            yield (
-                f"{name}(a, 0) + 0 * b",
-                lambda a, _b, reduction=reduction: reduction(a).expand(len(a)),
-            )
+            yield f"{name}(a, 0) + 0 * b", _everywhere(reduction)
 
 
 def _taking(function: Function, arity: int) -> Function:
