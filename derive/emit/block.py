@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from derive.emit.kernel import EXTREMA, Kernel, KernelWriter, tensors_of
+from derive.emit.kernel import EXTREMA, Kernel, KernelWriter
 from derive.emit.layout import AXIS
+from derive.emit.registers import tensors_of
 from derive.emit.source import Line, assign
 from derive.plan.rows import FULL, ROW, SCALAR, SHARED, RowSum, Work
 

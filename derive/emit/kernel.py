@@ -6,17 +6,17 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from sympy import Expr, Pow
+from sympy import Expr
 
 from derive.emit.addresses import Addresses
 from derive.emit.layout import AXIS, Layout
 from derive.emit.names import Namer
+from derive.emit.registers import Registers, tensors_of
 from derive.emit.source import Line, assign, bracketed
 from derive.emit.triton_printer import TritonPrinter
 from derive.emit.walk import Walk, walk
 from derive.notation.conditions import Position
-from derive.notation.functions import Elementwise
-from derive.notation.nodes import Component, Labels, Scalar, Size, Tensor
+from derive.notation.nodes import Component, Labels, Scalar, Size
 from derive.plan.rows import FULL, PART, ROW, SHARED, RowSum, Schedule, Work
 
 
@@ -192,38 +192,10 @@ class KernelWriter:
 
     @cached_property
     def share(self) -> int:
-        """Of the longest row: it is halved where many values for each number live at once."""
-        live = self._most_live()
-        return 1 if live <= _FEW_LIVE else 2 if live < 2 * _FEW_LIVE else 4 if live < 12 else 8
-
-    def _most_live(self) -> int:
-        """Values as long as a row that are there at once, sums over rows among them."""
-        kept = sum(p.total.keeps_column for p in self.partials)
-        last = {t: k for k, w in enumerate(self.live) for t in w.uses}
-        last |= dict.fromkeys(tensors_of(self.schedule.live_sums), len(self.live))
-        last |= {c.tensor: len(self.live) for c, _ in self.results if c.tensor not in last}
-        long = {c.tensor for c in (*self.used, *(w.target for w in self.live)) if self._is_long(c)}
-        born = {w.target.tensor: k for k, w in enumerate(self.live)}
-        spans = [(born.get(t, 0), last.get(t, 0)) for t in long] + self._spans_of_parts()
-        steps = range(len(self.live) + 1)
-        return (
-            kept + self.at.held(self.shown) + max(sum(a <= k <= b for a, b in spans) for k in steps)
-        )
-
-    def _spans_of_parts(self) -> list[tuple[int, int]]:
-        """From where to where a part lives that has no name: what several statements hold is kept.
-
-        Powers and functions of a row; what is no short product nor exp, one instruction, needs
-        values beside.
-        """
-        where: dict[Expr, list[int]] = {}
-        sums = [(0, body) for body in self.schedule.live_sums]
-        texts = [(k, e) for k, w in enumerate(self.live) for e in (w.expr, *_bodies(w))]
-        for k, expr in (*sums, *texts):
-            for part in expr.atoms(Pow, Elementwise):
-                if tensors_of([part]) & self.schedule.vectors:
-                    where.setdefault(part, []).append(k)
-        return [(p[0], p[-1]) for e, p in where.items() if p[0] < p[-1] or _needs_more(e)]
+        """One n-th of the longest row is taken where many values for each number live at once."""
+        held = sum(p.total.keeps_column for p in self.partials) + self.at.held(self.shown)
+        results = [c for c, _ in self.results]
+        return Registers(self.schedule, self.live, self.used, results, held).share
 
     @property
     def walk(self) -> Walk | None:
@@ -371,8 +343,6 @@ class KernelWriter:
         return f"tl.where({self.layout.once(kind)}, {body}, 0.0)"
 
 
-_FEW_LIVE = 4  # values for each number of a row
-
 # How a row's extremum is taken, what changes none, and how two parts of it are joined.
 EXTREMA = {
     "max": ("_largest", 'float("-inf")', "_maximum"),
@@ -380,21 +350,6 @@ EXTREMA = {
 }
 
 
-def _bodies(work: Work) -> Iterable[Expr]:
-    return (total.body for total in work.sums)
-
-
-def _needs_more(part: Expr) -> bool:
-    """Are there values beside it while it is computed?"""
-    if isinstance(part, Elementwise):
-        return part.row.name != "exp"
-    return not part.exp.is_number or abs(part.exp) > 3
-
-
 def is_vector(total: RowSum) -> bool:
     """Does the summand run along the column? Otherwise each row adds it once."""
     return total.kind in (FULL, SHARED)
-
-
-def tensors_of(expressions: Iterable[Expr]) -> set[Tensor]:
-    return {c.tensor for e in expressions for c in e.atoms(Component)}

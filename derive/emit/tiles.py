@@ -16,9 +16,9 @@ from derive.emit.kernel import (
     Pass,
     indented,
     is_vector,
-    tensors_of,
 )
 from derive.emit.layout import AXIS
+from derive.emit.registers import tensors_of
 from derive.emit.source import Line, assign
 from derive.notation.nodes import Component, Tensor
 from derive.plan.rows import FULL, PART, ROW, SCALAR, SHARED, RowSum, Work

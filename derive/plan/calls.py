@@ -1,17 +1,19 @@
-"""Functions that occur again are computed once: sigmoid(v τ) in four places, say."""
+"""What occurs again is computed once: sigmoid(v τ) in four places, the sum of x² in two."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from sympy import Expr
+from sympy import Expr, KroneckerDelta
 
+from derive.notation.conditions import Iverson, Position
 from derive.notation.functions import Elementwise
-from derive.notation.known import operations_in, parts_of, reindexed
-from derive.notation.nodes import Bound, Component, Index
+from derive.notation.known import free, operations_in, parts_of, reindexed
+from derive.notation.nodes import Bound, Component, Index, Tensor
 from derive.plan.statement import Statement
 from derive.rewrite import everywhere, opened
 
@@ -20,62 +22,121 @@ _MOST_KNOWN = 1 << 14  # expressions whose calls are remembered
 
 
 class Form(NamedTuple):
-    """A call with its indices renamed in the order in which they stand in its largest tensor."""
+    """A part with its indices renamed in the order in which they stand in its largest tensor."""
 
-    call: Expr
+    part: Expr
     order: tuple[Index, ...]  # the indices as they are called in this place
 
 
-def share_calls(
-    statements: Sequence[Statement], define: Callable[[Form, Expr], Statement]
-) -> list[Statement]:
-    """The statements with repeated calls named; `define` makes the statement for one of them."""
-    shared = list(statements)
-    for _ in range(_MOST_SHARED):
-        counts: Counter[Expr] = Counter()
-        for call, times in (found for s in shared for found in _calls(s.expr).items()):
-            counts[form_of(call).call] += times
-        repeated = [form for form in counts if counts[form] > 1]
-        if not repeated:
-            break
-        chosen = max(repeated, key=_operations)
-        shared = _with_named(shared, chosen, define)
-    return shared
+Kind = Callable[[Expr], bool]
+Define = Callable[[Form, Expr, Statement], Statement]
 
 
-def _with_named(
-    statements: list[Statement], chosen: Expr, define: Callable[[Form, Expr], Statement]
+def share_calls(statements: Sequence[Statement], define: Define) -> list[Statement]:
+    """The statements with repeated functions of tensors named.
+
+    `define` makes the statement for one of them, which the given statement is the first to need.
+    """
+    return _Sharing(_is_call, define).all(statements)
+
+
+def share_sums(
+    statements: Sequence[Statement], define: Define, aside: Container[Tensor]
 ) -> list[Statement]:
-    """The call before its first use, and by its name wherever it occurs."""
-    first, call = next(
-        (k, call)
-        for k, s in enumerate(statements)
-        for call in _calls(s.expr)
-        if form_of(call).call == chosen
+    """The statements with repeated sums named; what a sum with conditions picks is there already.
+
+    What stands `aside` only holds a sum for one statement: it goes where another one holds it.
+    """
+    return _Sharing(_is_sum, define, aside).all(statements)
+
+
+def _is_call(expr: Expr) -> bool:
+    return bool(
+        isinstance(expr, Elementwise) and parts_of(expr, Component) and not parts_of(expr, Bound)
     )
-    made = define(form_of(call), call)
 
-    def insert(expr: Expr) -> Expr | None:
-        if not isinstance(expr, Elementwise) or parts_of(expr, Bound):
-            return None
-        here = form_of(expr)
-        return Component(made.target.tensor, *here.order) if here.call == chosen else None
 
-    changed = [s.with_expr(everywhere(insert, s.expr)) for s in statements]
-    return [*changed[:first], made, *changed[first:]]
+def _is_sum(expr: Expr) -> bool:
+    picks = (Iverson, Position, KroneckerDelta)
+    return isinstance(expr, Bound) and not any(parts_of(expr, kind) for kind in picks)
+
+
+@dataclass(frozen=True)
+class _Sharing:
+    """Parts of one kind are named."""
+
+    kind: Kind
+    define: Define
+    aside: Container[Tensor] = ()
+
+    def all(self, statements: Sequence[Statement]) -> list[Statement]:
+        shared = list(statements)
+        for _ in range(_MOST_SHARED):
+            counts: Counter[Expr] = Counter()
+            for part, times in (p for s in shared for p in _parts(s.expr, self.kind).items()):
+                counts[form_of(part).part] += times
+            repeated = [form for form in counts if counts[form] > 1]
+            if not repeated:
+                break
+            shared = self._one(shared, max(repeated, key=_operations))
+        return shared
+
+    def _one(self, statements: list[Statement], chosen: Expr) -> list[Statement]:
+        """The part before its first use, and by its name wherever it occurs.
+
+        Where a statement says nothing else, that is the name, and this statement comes first.
+        """
+        first, part = next(
+            (k, part)
+            for k, s in enumerate(statements)
+            for part in _parts(s.expr, self.kind)
+            if form_of(part).part == chosen
+        )
+        whole = [s for s in statements if self._is_whole(s, chosen)]
+        named = [s for s in whole if s is statements[first] or not self._is_aside(s)]
+        made = named[0] if named else self.define(form_of(part), part, statements[first])
+        gone = {s.target.tensor: s for s in whole if s is not made and self._is_aside(s)}
+
+        def insert(expr: Expr) -> Expr | None:
+            if isinstance(expr, Component) and expr.tensor in gone:
+                old = gone[expr.tensor]
+                letters = dict(zip(old.target.indices, expr.indices, strict=True))
+                return _named(made, [letters[i] for i in form_of(old.expr).order])
+            found = form_of(expr) if self.kind(expr) else None
+            return _named(made, found.order) if found and found.part == chosen else None
+
+        changed = [
+            s.with_expr(everywhere(insert, s.expr))
+            for s in statements
+            if s is not made and s.target.tensor not in gone
+        ]
+        return [*changed[:first], made, *changed[first:]]
+
+    def _is_aside(self, statement: Statement) -> bool:
+        return statement.target.tensor in self.aside
+
+    def _is_whole(self, statement: Statement, chosen: Expr) -> bool:
+        """Does it name the part, with all its indices and no other?"""
+        if not self.kind(statement.expr):
+            return False
+        form = form_of(statement.expr)
+        return form.part == chosen and set(form.order) == set(statement.target.indices)
+
+
+def _named(made: Statement, order: Sequence[Index]) -> Component:
+    """The part by its name, where its indices are called so."""
+    places = dict(zip(form_of(made.expr).order, order, strict=True))
+    return Component(made.target.tensor, *(places[i] for i in made.target.indices))
 
 
 @lru_cache(maxsize=_MOST_KNOWN)
-def _calls(expr: Expr) -> Counter[Expr]:
-    """How often each call occurs that holds a tensor and no sum; those inside sums too."""
-    if isinstance(expr, Bound):
-        expr = opened(expr)[0]
-    found: Counter[Expr] = Counter()
-    if isinstance(expr, Elementwise) and parts_of(expr, Component) and not parts_of(expr, Bound):
-        found[expr] = 1
-    for arg in expr.args if not isinstance(expr, Component) else ():
-        for call, times in _calls(arg).items():
-            found[call] += times
+def _parts(expr: Expr, kind: Kind) -> Counter[Expr]:
+    """How often each part of a kind occurs; those inside sums too."""
+    found: Counter[Expr] = Counter([expr] if kind(expr) else [])
+    inner = (opened(expr)[0],) if isinstance(expr, Bound) else expr.args
+    for arg in inner if not isinstance(expr, Component) else ():
+        for part, times in _parts(arg, kind).items():
+            found[part] += times
     return found
 
 
@@ -85,12 +146,13 @@ def _operations(form: Expr) -> int:
 
 
 @lru_cache(maxsize=_MOST_KNOWN)
-def form_of(call: Expr) -> Form:
-    """The call up to the names of its indices. Equal forms are equal functions of them."""
+def form_of(part: Expr) -> Form:
+    """The part up to the names of its indices. Equal forms are equal functions of them."""
     components = sorted(
-        parts_of(call, Component),
+        parts_of(part, Component),
         key=lambda c: (-len(c.indices), c.tensor.rank, [i.rank for i in c.indices]),
     )
-    order = tuple(dict.fromkeys(i for c in components for i in c.indices))
+    known = free(part)
+    order = tuple(dict.fromkeys(i for c in components for i in c.indices if i in known))
     places = {i: Index(f"k{n}", i.size, 3_000_000 + n) for n, i in enumerate(order)}
-    return Form(reindexed(call, places), order)
+    return Form(reindexed(part, places), order)

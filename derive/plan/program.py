@@ -29,7 +29,7 @@ from derive.notation.nodes import (
 from derive.notation.op import Equation, Op, gradient
 from derive.notation.solution import Solution
 from derive.notation.text import equation_text, to_text
-from derive.plan.calls import Form, share_calls
+from derive.plan.calls import Form, share_calls, share_sums
 from derive.plan.copies import copied_gradients, copied_outputs
 from derive.plan.differences import Differences, carried
 from derive.plan.paths import in_pairs, lengths
@@ -126,6 +126,7 @@ class _Planner:
         self.names |= {p.symbol.name for p in op.parameters}
         self.rank = 100_000
         self.again: dict[Tensor, Statement] = {}  # how a forward tensor is computed from saved ones
+        self.aside: set[Tensor] = set()  # sums that stand beside their statements
         self.differences = Differences()
         leading = roles(op).leading
         self.rows = {leading.size} if leading is not None else set()
@@ -138,7 +139,7 @@ class _Planner:
         chain = live(chain, {r.tensor for r in results})
         chain = self._shared(chain) if shared and self.recomputed else chain
         saved, again = self._split(chain)
-        backward = (*again, *chain)
+        backward = tuple(share_sums((*again, *chain), self._named_sum, self.aside))
         if shared:
             backward = tuple(share_calls(backward, self._named_call))
         given = {c.tensor for c in self.op.outputs}
@@ -273,7 +274,15 @@ class _Planner:
 
         return share(chain, letters, define)
 
-    def _named_call(self, form: Form, call: Expr) -> Statement:
+    def _named_sum(self, form: Form, total: Expr, first: Statement) -> Statement:
+        """A repeated sum as a statement of its own, named after the first that needs it."""
+        letters = self._letters_for(list(form.order))
+        name = self._fresh(f"{first.target.tensor.name}_sum")
+        target = Component(name, *(letters.get(i, i) for i in form.order))
+        expr = rename(total, letters)
+        return Statement(target, expr, equation_text(target, expr, self.letters))
+
+    def _named_call(self, form: Form, call: Expr, _: Statement) -> Statement:
         """A repeated call as a statement of its own, named after its largest tensor."""
         letters = self._letters_for(list(form.order))
         expr = rename(call, letters)
@@ -364,6 +373,7 @@ class _Planner:
         if known is None:
             name = self._fresh(f"{target.tensor.name}_sum")
             known = Component(name, *(letters.get(i, i) for i in free))
+            self.aside.add(name)
             made.append(Statement(known, renamed, equation_text(known, renamed, self.letters)))
         return rename(known, {new: old for old, new in letters.items()})
 

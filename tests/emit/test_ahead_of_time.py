@@ -26,13 +26,7 @@ HERE = Path(__file__).parent
 GENERATED = HERE.parent.parent / "generated" / "triton"
 OPS = [name for name in catalogue() if has_kernels(derive.load(name))]
 GROUPED = [name for name in catalogue() if has_groups(derive.load(name))]
-SMALL_STACK = 16  # bytes: a loop counter or two
-KNOWN = {  # docs/kernels.md tells of them
-    ("poly_norm", "_forward_tiles", "sm_90"): 24,
-    ("poly_norm", "_forward_tiles", "sm_100"): 24,
-    ("l2_normalize", "_fused_double_backward_row", "sm_90"): 120,
-    ("weight_norm", "_fused_double_backward_row", "sm_90"): 216,
-}
+SMALL_STACK = 16  # bytes: ptxas may trade two registers for more programs at a time
 OTHERS = ("sm_80", "sm_100", "gfx942")  # beside sm_90, for which every kernel is compiled
 WAYS = ("forward", "backward", "fused_double_backward")
 ROW, TILES = (tuple(f"_{way}_{kind}" for way in WAYS) for kind in ("row", "tiles"))
@@ -106,9 +100,8 @@ def longest(name: str, kernel: str) -> int:
 
 def check(row: dict[str, Any]) -> None:
     """Matrices are loaded once, by 128 bits, full blocks without a mask; nothing spills."""
-    known = KNOWN.get((Path(row["path"]).stem, row["kernel"], row["target"]), SMALL_STACK)
-    assert row["spilled"] <= known, row
-    assert row["stack"] <= max(SMALL_STACK, known // 2), row
+    assert row["spilled"] <= SMALL_STACK, row
+    assert row["stack"] <= SMALL_STACK, row
     least = row["planned"]["inside"] + row["planned"]["here"]
     if row["target"].startswith("sm"):
         assert least <= row["wide"] <= least + row["planned"]["along"], row
@@ -120,8 +113,9 @@ def check(row: dict[str, Any]) -> None:
 def test_nothing_spills_and_loads_are_wide(name: str, ask: Ask) -> None:
     """Short rows, several at once; the longest that stay in registers; longer ones in tiles."""
     short, tiles = ask(name, ROW, "bf16", 64), ask(name, TILES, "bf16", 1 << 17)
-    long = [r for k in ROW for r in ask(name, (k,), "fp32", longest(name, k))]
-    assert len(short) == len(long) >= 2
+    types = ("bf16", "fp32")
+    long = [r for k in ROW for t in types for r in ask(name, (k,), t, longest(name, k))]
+    assert 2 * len(short) == len(long) >= 4
     for row in (*short, *long, *tiles):
         check(row)
 
