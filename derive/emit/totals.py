@@ -149,6 +149,7 @@ class Totals:
         sizes = [s.name for s in self._group_sizes]
         signature = [*map(self._pointer, names), programs, *columns, *sizes, *constants]
         grid = f"triton.cdiv({self.length}, _COLUMNS)" if columns else "1"
+        grid = f"max({grid}, 1)" if columns and self._has_numbers else grid
         if self.schedule.kept:
             count = groups(self.schedule)
             grid = f"{f'max({count}, 1)' if self._is_mixed else count} * {grid}"
@@ -193,6 +194,11 @@ class Totals:
         return len({t.of_group for t in self.all}) > 1
 
     @property
+    def _has_numbers(self) -> bool:
+        """Are there sums without columns, which are there whatever the length of a row?"""
+        return not all(t.keeps_column for t in self.all)
+
+    @property
     def _group_sizes(self) -> list[Size]:
         return [self.schedule.size_of(a) for a in self.schedule.kept]
 
@@ -201,6 +207,7 @@ class Totals:
         if self.schedule.kept:
             group, sharing, programs = map(self.io.name, ("group", "sharing", "programs"))
             blocks = f"tl.cdiv({self.length}, BLOCK)"
+            blocks = f"tl.maximum({blocks}, 1)" if self._has_numbers else blocks
             yield f"{group} = (tl.program_id(0) // {blocks}).to(tl.int64)"
             count = groups(self.schedule)
             count = f"tl.maximum({count}, 1)" if self._is_mixed else count

@@ -1,4 +1,4 @@
-"""Other sizes: each is 1 in turn, rows of one number; one with a default is 1, and one more."""
+"""Other sizes: each is 1 in turn, rows of one number, and 0; one with a default is 1, and one more."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from types import ModuleType
 from torch import Tensor
 
 from derive.errors import DeriveError
+from derive.notation.nodes import Extremum, Labels, Size
 from derive.notation.op import Op
-from derive.verify.memory import walks
+from derive.verify.memory import walks, watched
 from derive.verify.reference import composed
 from derive.verify.sample import SMALL, Sample, draw, draw_with, errors, results
 
@@ -18,13 +19,16 @@ CLOSE = 1e-10
 
 
 def other_sizes(op: Op, module: ModuleType, sample: Sample) -> tuple[float, float, str]:
-    """The worst error where the equations give numbers; what is allowed."""
+    """The worst error where the equations give numbers; what is allowed.
+
+    Memory that nobody writes into holds no numbers: of a row of length zero, there are sums, too.
+    """
     worst, device = 0.0, sample.inputs[0].device
     found = _other_sizes(op)
     for small, truth in found:
         want = [t.to(device) for t in truth]
         for walk in walks(module):
-            with walk:
+            with walk, watched(module):
                 got = results(getattr(module, op.name), small.on(device))
             worst = max(worst, errors(got, want))
     return worst, CLOSE, f"{len(found)} sizes"
@@ -40,17 +44,27 @@ def _with_results(op: Op) -> Iterator[tuple[Sample, tuple[Tensor, ...]]]:
     for drawn in draws(op):
         try:
             sample = drawn()  # finite, or refused
-        except DeriveError:
+        except (DeriveError, IndexError):  # there is no place 0 of none
             continue
         yield sample, results(composed(op), sample)
 
 
 def draws(op: Op) -> Iterator[Callable[[], Sample]]:
     """Small samples, each with one size that is another."""
-    count = len(dict.fromkeys(i.size.name for i in op.letters))
-    usual = [SMALL[k % len(SMALL)] for k in range(count)]
-    for place in range(count):
-        yield partial(draw, op, [*usual[:place], 1, *usual[place + 1 :]])
+    sizes = list(dict.fromkeys(i.size for i in op.letters))
+    usual = [SMALL[k % len(SMALL)] for k in range(len(sizes))]
+    for place, size in enumerate(sizes):
+        for length in (1, 0) if _may_be_zero(op, size) else (1,):
+            yield partial(draw, op, [*usual[:place], length, *usual[place + 1 :]])
     for extent in op.extents:
         for length in {1, extent.default + 1}:
             yield partial(draw_with, op, usual, {extent.size.name: length})
+
+
+def _may_be_zero(op: Op, size: Size) -> bool:
+    """Is there nothing that is divided by it, drawn from it, or the largest of it?"""
+    asked = {i.tensor.values for i in op.inputs if isinstance(i.tensor, Labels)}
+    for equation in op.equations:
+        asked |= equation.expr.atoms(Size)
+        asked |= {d.size for e in equation.expr.atoms(Extremum) for d in e.dummies}
+    return size not in asked

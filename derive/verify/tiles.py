@@ -6,7 +6,9 @@ When only one gradient is wanted, the others' pointers are None there.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from functools import partial
 from types import ModuleType
+from typing import Any
 from unittest.mock import patch
 
 from derive.notation.op import Op
@@ -22,13 +24,23 @@ def has_tiles(module: ModuleType) -> bool:
     return hasattr(module, "_TILE") or hasattr(module, "_CACHE")
 
 
-def in_tiles(module: ModuleType, numbers: int = 4) -> AbstractContextManager[object]:
-    """Tiles of so many numbers, two rows at once where some are together; formulas on one row."""
+def in_tiles(module: ModuleType, columns: int = 2) -> AbstractContextManager[object]:
+    """Tiles of so many columns, two rows at once where some are together; formulas on one row.
+
+    There are several tiles of any row that has three numbers, and the last is not full.
+    """
     if not hasattr(module, "_TILE"):
         return patch.multiple(module, _CACHE=1)
-    if hasattr(module, "_GROUP"):
-        return patch.multiple(module, _LONGEST_ROW=0, _TILE=numbers, _GROUP=2)
-    return patch.multiple(module, _LONGEST_ROW=0, _TILE=numbers)
+    choose = partial(_so_many, vars(module)["_choose"], columns)
+    less: dict[str, Any] = {"_LONGEST_ROW": 0, "_choose": choose}
+    less |= {"_GROUP": 2} if hasattr(module, "_GROUP") else {}
+    return patch.multiple(module, **less)
+
+
+def _so_many(choose: Any, columns: int, *told: Any) -> tuple[Any, ...]:
+    """The kernel that would be chosen, for so many columns at once."""
+    kernel, many, _, warps = choose(*told)
+    return kernel, many, columns, warps
 
 
 def one_at_a_time_in_tiles(op: Op, module: ModuleType, sample: Sample) -> tuple[float, float, str]:

@@ -74,8 +74,8 @@ def test_gradients_that_are_summed_in_parts(name: str) -> None:
     for few in (16, 64):
         with patch.multiple(module, _FEW=few):
             assert worst() < 1e-10
-    for numbers in (8, 64):
-        with in_tiles(module, numbers):
+    for columns in (2, 4, 32):
+        with in_tiles(module, columns):
             assert worst() < 1e-10
 
 
