@@ -41,13 +41,17 @@ def share_calls(statements: Sequence[Statement], define: Define) -> list[Stateme
 
 
 def share_sums(
-    statements: Sequence[Statement], define: Define, aside: Container[Tensor]
+    statements: Sequence[Statement],
+    define: Define,
+    aside: Container[Tensor],
+    results: Container[Tensor],
 ) -> list[Statement]:
     """The statements with repeated sums named; what a sum with conditions picks is there already.
 
     What stands `aside` only holds a sum for one statement: it goes where another one holds it.
+    `results` hold none for others, since they may not be asked for.
     """
-    return _Sharing(_is_sum, define, aside).all(statements)
+    return _Sharing(_is_sum, define, aside, results).all(statements)
 
 
 def _is_call(expr: Expr) -> bool:
@@ -68,6 +72,7 @@ class _Sharing:
     kind: Kind
     define: Define
     aside: Container[Tensor] = ()
+    results: Container[Tensor] = ()
 
     def all(self, statements: Sequence[Statement]) -> list[Statement]:
         shared = list(statements)
@@ -93,7 +98,7 @@ class _Sharing:
             if form_of(part).part == chosen
         )
         whole = [s for s in statements if self._is_whole(s, chosen)]
-        named = [s for s in whole if s is statements[first] or not self._is_aside(s)]
+        named = [s for s in whole if self._is_for_all(s, statements[first])]
         made = named[0] if named else self.define(form_of(part), part, statements[first])
         gone = {s.target.tensor: s for s in whole if s is not made and self._is_aside(s)}
 
@@ -111,6 +116,12 @@ class _Sharing:
             if s is not made and s.target.tensor not in gone
         ]
         return [*changed[:first], made, *changed[first:]]
+
+    def _is_for_all(self, statement: Statement, first: Statement) -> bool:
+        """May it hold a sum for others, from the first on that needs it?"""
+        if statement.target.tensor in self.results:
+            return False
+        return statement is first or not self._is_aside(statement)
 
     def _is_aside(self, statement: Statement) -> bool:
         return statement.target.tensor in self.aside

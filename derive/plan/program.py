@@ -139,7 +139,8 @@ class _Planner:
         chain = live(chain, {r.tensor for r in results})
         chain = self._shared(chain) if shared and self.recomputed else chain
         saved, again = self._split(chain)
-        backward = tuple(share_sums((*again, *chain), self._named_sum, self.aside))
+        own = {r.tensor for r in results}
+        backward = tuple(share_sums((*again, *chain), self._named_sum, self.aside, own))
         if shared:
             backward = tuple(share_calls(backward, self._named_call))
         given = {c.tensor for c in self.op.outputs}

@@ -1,4 +1,4 @@
-"""Other sizes: each is 1 in turn, rows of one number, and 0; one with a default is 1, and one more."""
+"""Other sizes: 1 and 0 for each in turn; of one with a default, 1 and one more than that."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from types import ModuleType
 from torch import Tensor
 
 from derive.errors import DeriveError
+from derive.notation.conditions import Position
 from derive.notation.nodes import Extremum, Labels, Size
 from derive.notation.op import Op
 from derive.verify.memory import walks, watched
@@ -44,7 +45,7 @@ def _with_results(op: Op) -> Iterator[tuple[Sample, tuple[Tensor, ...]]]:
     for drawn in draws(op):
         try:
             sample = drawn()  # finite, or refused
-        except (DeriveError, IndexError):  # there is no place 0 of none
+        except DeriveError:
             continue
         yield sample, results(composed(op), sample)
 
@@ -62,9 +63,10 @@ def draws(op: Op) -> Iterator[Callable[[], Sample]]:
 
 
 def _may_be_zero(op: Op, size: Size) -> bool:
-    """Is there nothing that is divided by it, drawn from it, or the largest of it?"""
+    """Is there nothing that is divided by it, drawn from it, picked from it, or its largest?"""
     asked = {i.tensor.values for i in op.inputs if isinstance(i.tensor, Labels)}
     for equation in op.equations:
         asked |= equation.expr.atoms(Size)
         asked |= {d.size for e in equation.expr.atoms(Extremum) for d in e.dummies}
+        asked |= {p.index.size for p in equation.expr.atoms(Position)}
     return size not in asked
