@@ -18,7 +18,7 @@ from derive.plan.roles import roles
 from derive.verify.memory import walks
 from derive.verify.passes import handed_out
 from derive.verify.reference import composed, evaluated, together
-from derive.verify.sample import Sample, error, results
+from derive.verify.sample import Sample, error, outputs, results
 
 CLOSE = 1e-10
 _NAN = float("nan")
@@ -44,19 +44,20 @@ class _Place:
 def not_a_number(op: Op, module: ModuleType, sample: Sample) -> tuple[float, float, str]:
     """The worst error of what is in other rows; infinite where something is a number after all."""
     worst = 0.0
-    clean = results(composed(op), sample)
+    clean, function = results(composed(op), sample), getattr(module, op.name)
     leads = [_leads(op, c) for c in (*op.outputs, *op.differentiable)]
     for place in _places(op, sample):
         spoilt = place.put(sample, _NAN)
         lost = _depending(op, sample, place)
+        asked = outputs if place.row is None else results  # no gradient is in another row then
         for walk in walks(module):
             with walk:
-                got = results(getattr(module, op.name), spoilt)
+                got = asked(function, spoilt)
                 kept = handed_out(op, _kept(op, module, spoilt), lost)
             pairs = [(got[k], together(c, lost[c.tensor.name])) for k, c in enumerate(op.outputs)]
             if any(t[at].isfinite().any() for t, at in (*pairs, *kept)):
                 worst = inf
-            rows = zip(got, clean, leads, strict=True)
+            rows = zip(got, clean, leads, strict=place.row is not None)
             others = ((g, c) for g, c, leading in rows if leading and place.row is not None)
             worst = max([worst, *(_beside(g, c, place.row) for g, c in others)])
     return worst, CLOSE, ""

@@ -24,10 +24,10 @@ def has_tiles(module: ModuleType) -> bool:
     return hasattr(module, "_TILE") or hasattr(module, "_CACHE")
 
 
-def in_tiles(module: ModuleType, columns: int = 2) -> AbstractContextManager[object]:
+def in_tiles(module: ModuleType, columns: int = 0) -> AbstractContextManager[object]:
     """Tiles of so many columns, two rows at once where some are together; formulas on one row.
 
-    There are several tiles of any row that has three numbers, and the last is not full.
+    By itself a row of three numbers or more has several tiles, and few of them.
     """
     if not hasattr(module, "_TILE"):
         return patch.multiple(module, _CACHE=1)
@@ -37,10 +37,10 @@ def in_tiles(module: ModuleType, columns: int = 2) -> AbstractContextManager[obj
     return patch.multiple(module, **less)
 
 
-def _so_many(choose: Any, columns: int, *told: Any) -> tuple[Any, ...]:
+def _so_many(choose: Any, columns: int, length: int, *told: Any) -> tuple[Any, ...]:
     """The kernel that would be chosen, for so many columns at once."""
-    kernel, many, _, warps = choose(*told)
-    return kernel, many, columns, warps
+    kernel, many, _, warps = choose(length, *told)
+    return kernel, many, columns or (4 if length > 4 else 2), warps
 
 
 def one_at_a_time_in_tiles(op: Op, module: ModuleType, sample: Sample) -> tuple[float, float, str]:

@@ -22,7 +22,7 @@ from derive.verify.mutation.kinds import kinds
 from derive.verify.mutation.load import loaded
 from derive.verify.mutation.polynomial import POLYNOMIAL, are_same_polynomial
 from derive.verify.mutation.reach import lines_run
-from derive.verify.mutation.screen import JUDGES, QUICK
+from derive.verify.mutation.screen import JUDGES, LONG, QUICK
 from derive.verify.mutation.slips import SUFFICIENT
 from derive.verify.run import Check, Row, _applies, _checked
 
@@ -86,7 +86,7 @@ class Source:
             return self.finding(number, EQUIVALENT, edit.reason)  # without a run of all checks
         if failure := self._failure(edit, [name for name in seeing if name not in QUICK]):
             return self.finding(number, KILLED, failure)
-        if self._reaches_nothing(edit, seeing):
+        if self._reaches_nothing(edit, [name for name in seeing if name not in LONG]):
             return self.finding(number, EQUIVALENT, edit.reason)
         if edit.kind.startswith("exchanged") and are_alike(self.op, self._exchanged(edit)):
             return self.finding(number, EQUIVALENT, ALIKE)

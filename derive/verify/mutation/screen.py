@@ -47,5 +47,6 @@ _SCREENS: tuple[tuple[str, Check], ...] = (
     ("gradients of two rows, in tiles", _two_rows_in_tiles),
 )
 QUICK = {name for name, _ in _SCREENS}
+LONG = {"not a number"}  # a mutant must pass it; a probe, a large number, is seen by all others
 _DIFFERENCES = {"gradcheck", "gradgradcheck"}
 JUDGES = (*_SCREENS, *(check for check in CHECKS if check[0] not in _DIFFERENCES))
