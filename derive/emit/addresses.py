@@ -1,8 +1,9 @@
 """Where the tensors of a row kernel lie: a row has a number, and so has each place in it.
 
-What has all the axes in the order of rows and columns lies at `row * length + columns`. Anything
-else, a tensor with some of the axes or with others first, is found by its own strides: the number
-of the row, and that of the place, are taken apart into one along each axis.
+What has all the axes in the order of rows and columns lies at `row * length + columns`. So do rows
+that are given, but further apart, at `row * x_row + columns`. Anything else, a tensor with some of
+the axes or with others first, is found by its own strides: the number of the row, and that of the
+place, are taken apart into one along each axis.
 """
 
 from __future__ import annotations
@@ -63,8 +64,17 @@ class Addresses:
     def _inner(self) -> tuple[Axis, ...]:
         return self.schedule.roles.columns[len(self.schedule.outer) :]
 
-    def place(self, component: Component, layout: Layout) -> str:
-        """The offset of a tensor's value for this row and these columns; empty for a scalar."""
+    def is_whole(self, component: Component) -> bool:
+        """Is it a matrix of rows?"""
+        if self.schedule.kind(component) == PART or self.is_of_group(component):
+            return False
+        return self.schedule.roles.is_whole(self._axes(component))
+
+    def place(self, component: Component, layout: Layout, apart: str = "") -> str:
+        """The offset of a tensor's value for this row and these columns; empty for a scalar.
+
+        `apart`: how far apart its rows lie, if not by their length.
+        """
         axes = self._axes(component)
         rows, columns = self.schedule.roles.rows, self.schedule.roles.columns
         row, place = self.name("row"), self.name("columns")
@@ -73,7 +83,7 @@ class Addresses:
         if self.schedule.kind(component) == PART:
             return f"{layout.across(row)} * {self.times_outer} + {self.name('parts')}"
         if axes == (*rows, *columns):
-            return f"{layout.across(row)} * {self.length} + {place}"
+            return f"{layout.across(row)} * {apart or self.length} + {place}"
         if axes in (columns, ()):
             return place if axes else ""
         sizes = [i.size.name for i in component.indices]

@@ -188,8 +188,9 @@ class GroupModule:
 
     def _sizes(self) -> Iterator[str]:
         """Tensors without gaps, sizes, and what a kernel would not refuse."""
-        names = [c.tensor.name for c in self.given]
-        yield bracketed(f"{unpacked(names)} = _dense(", names, ")", 4)
+        names = [c.tensor.name for c in self.given if not self.at.is_whole(c)]
+        if names:
+            yield bracketed(f"{unpacked(names)} = _dense(", names, ")", 4)
         sizes = sorted({i.size for c in self.given for i in c.indices}, key=lambda s: s.rank)
         for size in sizes:
             place = place_of(size, tuple(self.sure))

@@ -128,6 +128,12 @@ class KernelWriter:
         return [c for c in self.given if c.tensor in tensors]
 
     @cached_property
+    def spaced(self) -> dict[Component, str]:
+        """The given matrices, and how far apart the rows of each lie."""
+        whole = (c for c in self.used if self.at.is_whole(c))
+        return {c: self.name(f"{c.tensor.name}_row") for c in whole}
+
+    @cached_property
     def shown(self) -> list[Component]:
         """What is found by the number of its row."""
         found = (c for c in self.used if not self.at.is_of_group(c))
@@ -156,10 +162,11 @@ class KernelWriter:
         pointers = [*(c.tensor.name for c in self.used), *(n for _, n in self.results)]
         parts = [p.name for p in self.partials]
         rows = [] if self.schedule.kept else [self.name("rows")]
-        return [*pointers, *parts, *rows, *self.sizes, *(s.name for s in self.scalars)]
+        numbers = [*rows, *self.sizes, *self.spaced.values()]
+        return [*pointers, *parts, *numbers, *(s.name for s in self.scalars)]
 
     def _signature(self, kernel: str) -> str:
-        plain = {self.name("rows"), *self.sizes}
+        plain = {self.name("rows"), *self.sizes, *self.spaced.values()}
         constants = {s.name for s in self.scalars}
         items = [
             a if a in plain else f"{a}: tl.constexpr" if a in constants else self._pointer(a)
@@ -209,9 +216,9 @@ class KernelWriter:
 
     # -- loads and stores -----------------------------------------------------------------------
 
-    def _address(self, name: str, component: Component) -> str:
+    def _address(self, name: str, component: Component, apart: str = "") -> str:
         """Where a value lives."""
-        place = self.at.place(component, self.layout)
+        place = self.at.place(component, self.layout, apart)
         return self._pointer(name) + (f" + {place}" if place else "")
 
     def _coordinates(self, *, of_rows: bool) -> tuple[str, ...]:
@@ -220,7 +227,7 @@ class KernelWriter:
 
     def _load(self, component: Component) -> str:
         name = component.tensor.name
-        place = self._address(name, component)
+        place = self._address(name, component, self.spaced.get(component, ""))
         if self.at.is_of_group(component):  # one row, beside any
             columns = self.layout.beside(self.name("columns"))
             place = f"{self._pointer(name)} + {self.name('group')} * {self.at.length} + {columns}"

@@ -128,6 +128,11 @@ class Shapes:
         first = next(c for c in self.op.inputs if self.leading in c.indices[:1])
         return classes.of(declared)[:1] == classes.of(first)[:1]
 
+    def _is_whole(self, component: Component) -> bool:
+        """Is it a matrix of rows? Then a kernel takes it as it lies."""
+        roles = self.program.roles
+        return roles.is_whole(roles.classes.of(declared_as(self.op, component)))
+
     def shape_doc(self, component: Component) -> str:
         """`[... h]`."""
         axes = component.tensor.axes(component.indices)
@@ -161,7 +166,7 @@ class Shapes:
             text = f"_whole({text})"
             return f"{text}.contiguous()" if self.kernels else text
         if self.kernels:
-            return f"{text}.contiguous()"
+            return text if self._is_whole(component) else f"{text}.contiguous()"
         return f"{text}.to({self.given_as})" if cast and self.casts else text
 
     @property

@@ -22,7 +22,7 @@ from derive.emit.interface import Plumbing, place_of
 from derive.emit.kernel import KernelWriter, partials
 from derive.emit.launch import Back, Launch, Launcher, not_empty
 from derive.emit.modes import Modes
-from derive.emit.source import Line, assign, bracketed, comma, unpacked
+from derive.emit.source import WIDTH, Line, assign, bracketed, comma, unpacked
 from derive.emit.tiles import TileWriter
 from derive.emit.torch_module import (
     documented,
@@ -300,7 +300,14 @@ class TritonModule:
 
     def _line_if_needed(self, work: Work, line: Line) -> Line:
         condition = self.io.condition(work.target.tensor)
-        return replace(line, code=f"{line.code} if {condition} else None") if condition else line
+        if not condition:
+            return line
+        code = f"{line.code} if {condition} else None"
+        if len(code.splitlines()[-1]) + 4 > WIDTH:
+            code = (
+                line.code.replace(" = ", " = (\n        ", 1) + f"\n    ) if {condition} else None"
+            )
+        return replace(line, code=code)
 
     def _host_line(self, work: Work, cast: list[str], like: str = "") -> Line:
         """A statement in torch; the tensors `cast` are not yet in the accumulator's dtype."""

@@ -33,6 +33,10 @@ class Roles:
     leading: Index | None
     classes: AxisClasses
 
+    def is_whole(self, axes: tuple[Axis, ...]) -> bool:
+        """Are these the axes of a matrix of rows, so that how far these lie apart is one number?"""
+        return bool(self.rows and self.columns) and axes == (*self.rows, *self.columns)
+
 
 def roles(op: Op) -> Roles:
     """The roles of the indices of an op."""
