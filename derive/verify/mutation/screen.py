@@ -1,7 +1,7 @@
 """The checks that judge mutants: those of `derive verify`, after a quick one that most do not pass.
 
-Of two rows, gradients alone, kernels take a fifth of the time. Left out are finite differences,
-which see what autograd sees, less closely, and take the longest.
+Of two rows, gradients alone, kernels take a fifth of the time. What takes long comes last. Left out
+are finite differences, which see what autograd sees, less closely, and take the longest.
 """
 
 from __future__ import annotations
@@ -49,4 +49,9 @@ _SCREENS: tuple[tuple[str, Check], ...] = (
 QUICK = {name for name, _ in _SCREENS}
 LONG = {"not a number"}  # a mutant must pass it; a probe, a large number, is seen by all others
 _DIFFERENCES = {"gradcheck", "gradgradcheck"}
-JUDGES = (*_SCREENS, *(check for check in CHECKS if check[0] not in _DIFFERENCES))
+_SLOW = {"where it switches", "far from zero", "passes by themselves", *LONG}
+JUDGES = (
+    *_SCREENS,
+    *(c for c in CHECKS if c[0] not in _DIFFERENCES | _SLOW),
+    *(c for c in CHECKS if c[0] in _SLOW),
+)
