@@ -66,8 +66,6 @@ class Addresses:
 
     def is_whole(self, component: Component) -> bool:
         """Is it a matrix of rows?"""
-        if self.schedule.kind(component) == PART or self.is_of_group(component):
-            return False
         return self.schedule.roles.is_whole(self._axes(component))
 
     def place(self, component: Component, layout: Layout, apart: str = "") -> str:

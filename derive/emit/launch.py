@@ -92,7 +92,7 @@ class Launcher:
             for component, apart in writer.spaced.items():
                 name = component.tensor.name
                 items = [name, *([str(columns)] if columns > 1 else [])]
-                yield f"{self._by_rows(name)}, {apart} = _by_rows({', '.join(items)})"
+                yield f"{self._matrix(name)}, {apart} = _as_matrix({', '.join(items)})"
 
     def programs(self, like: str, schedule: Schedule) -> str:
         """The line that tells how many programs share the rows."""
@@ -124,12 +124,12 @@ class Launcher:
         ]
         programs = f"triton.cdiv({self.name('rows')}, {many})"
         programs = self.name("programs") if writer.persistent else programs
-        lying = {c.tensor.name: self._by_rows(c.tensor.name) for c in writer.spaced}
+        lying = {c.tensor.name: self._matrix(c.tensor.name) for c in writer.spaced}
         items = [*(lying.get(a, a) for a in writer.arguments()), *launch]
         return bracketed(f"{kernel}[({programs},)](", items, ")", 12)
 
-    def _by_rows(self, name: str) -> str:
-        return self.name(f"{name}_by_rows")
+    def _matrix(self, name: str) -> str:
+        return self.name(f"{name}_matrix")
 
     def _even(self, writer: KernelWriter, block: str) -> list[str]:
         """Constants that tell how a block divides a row, and whether it leaves nothing over."""

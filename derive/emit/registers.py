@@ -18,6 +18,7 @@ from derive.plan.calls import form_of
 from derive.plan.rows import FULL, SHARED, Schedule, Work
 
 _FEW = 4
+_MANY = 11  # of which a quarter of the row spills: the double backward of layer norm in bf16
 
 Span = tuple[int, int]  # the statements from which and to which a value lives
 
@@ -41,7 +42,7 @@ class Registers:
         most = self._most()
         if most <= _FEW:
             return 1 if self._around_sums <= _FEW else 2
-        return 2 if most < 2 * _FEW else 4 if most < 3 * _FEW - 1 else 8
+        return 2 if most < 2 * _FEW else 4 if most < _MANY else 8
 
     def _most(self) -> int:
         """Those that are there at once."""

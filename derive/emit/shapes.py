@@ -42,7 +42,9 @@ class Shapes:
         if rows is not None:
             found = (i for c in program.op.inputs for i in c.indices[:1] if i.size == rows)
             self.leading = next(found, None)
-        self.kernels = kernels  # kernels cast what they load, and want it contiguous
+        self.kernels = (
+            kernels  # kernels cast what they load; what is no matrix of rows is contiguous
+        )
         self.casts = program.roles.kind != PRODUCT
 
     @property

@@ -303,7 +303,7 @@ class TritonModule:
         if not condition:
             return line
         code = f"{line.code} if {condition} else None"
-        if len(code.splitlines()[-1]) + 4 > WIDTH:
+        if "\n" not in code and len(code) + 4 > WIDTH:
             code = (
                 line.code.replace(" = ", " = (\n        ", 1) + f"\n    ) if {condition} else None"
             )

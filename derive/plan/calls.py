@@ -1,4 +1,4 @@
-"""What occurs again is computed once: sigmoid(v τ) in four places, the sum of x² in two."""
+"""What occurs again is computed once: sigmoid(v τ) in four places, Σ x² in two gradients."""
 
 from __future__ import annotations
 
@@ -98,17 +98,23 @@ class _Sharing:
             if form_of(part).part == chosen
         )
         whole = [s for s in statements if self._is_whole(s, chosen)]
+        found = form_of(part)
         named = [s for s in whole if self._is_for_all(s, statements[first])]
-        made = named[0] if named else self.define(form_of(part), part, statements[first])
+        if named:
+            made = min(named, key=self._is_aside)
+            order = form_of(made.expr).order
+        else:
+            made = self.define(found, part, statements[first])
+            order = made.target.indices  # made for the indices of the form, one by one
         gone = {s.target.tensor: s for s in whole if s is not made and self._is_aside(s)}
 
         def insert(expr: Expr) -> Expr | None:
             if isinstance(expr, Component) and expr.tensor in gone:
                 old = gone[expr.tensor]
                 letters = dict(zip(old.target.indices, expr.indices, strict=True))
-                return _named(made, [letters[i] for i in form_of(old.expr).order])
-            found = form_of(expr) if self.kind(expr) else None
-            return _named(made, found.order) if found and found.part == chosen else None
+                return _named(made, order, [letters[i] for i in form_of(old.expr).order])
+            here = form_of(expr) if self.kind(expr) else None
+            return _named(made, order, here.order) if here and here.part == chosen else None
 
         changed = [
             s.with_expr(everywhere(insert, s.expr))
@@ -134,9 +140,9 @@ class _Sharing:
         return form.part == chosen and set(form.order) == set(statement.target.indices)
 
 
-def _named(made: Statement, order: Sequence[Index]) -> Component:
-    """The part by its name, where its indices are called so."""
-    places = dict(zip(form_of(made.expr).order, order, strict=True))
+def _named(made: Statement, own: Sequence[Index], order: Sequence[Index]) -> Component:
+    """The part by its name, where its `own` indices are called so."""
+    places = dict(zip(own, order, strict=True))
     return Component(made.target.tensor, *(places[i] for i in made.target.indices))
 
 

@@ -95,7 +95,7 @@ class Program:
 def plan(
     op: Op, derivation: Derivation, *, shared: bool = True, recomputed: bool = False
 ) -> Program:
-    """Take all decisions; what is `shared` is computed once (a compiler does that by itself).
+    """Take all decisions; sums are computed once, functions if they are `shared`, or by a compiler.
 
     `recomputed`: nothing but inputs is saved. Only then products are shared, too: a large one that
     is held costs more than the pass, in place, that multiplies it again.

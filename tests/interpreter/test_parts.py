@@ -15,6 +15,7 @@ import torch
 
 import derive
 from derive.costs import moved_by_kernels
+from derive.verify.memory import walks, watched
 from derive.verify.reference import composed
 from derive.verify.sample import draw, error
 from derive.verify.tiles import in_tiles
@@ -86,3 +87,14 @@ def test_nothing_large_moves_twice(name: str) -> None:
     moved = moved_by_kernels(op, derive.differentiate(op))
     large = [sum(len(c.indices) == len(op.inputs[0].indices) for c in way) for way in moved]
     assert large == [2, 3]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # the mean of nothing
+def test_rows_of_length_zero_have_a_sum() -> None:
+    """Of a number beside them: nothing, written into memory that held no number."""
+    op = norm("some rows and all")
+    module, sample = derive.build(op, backend="triton"), draw(op, (2, 3, 0))
+    for walk in walks(module):
+        with walk, watched(module):
+            *_, da = gradients(module.f, sample)
+        assert da == 0

@@ -86,7 +86,8 @@ class Source:
             return self.finding(number, EQUIVALENT, edit.reason)  # without a run of all checks
         if failure := self._failure(edit, [name for name in seeing if name not in QUICK]):
             return self.finding(number, KILLED, failure)
-        if self._reaches_nothing(edit, [name for name in seeing if name not in LONG]):
+        short = [name for name in seeing if name not in LONG]
+        if short and self._reaches_nothing(edit, short):
             return self.finding(number, EQUIVALENT, edit.reason)
         if edit.kind.startswith("exchanged") and are_alike(self.op, self._exchanged(edit)):
             return self.finding(number, EQUIVALENT, ALIKE)
