@@ -80,6 +80,8 @@ class _Walk:
                     edit = replace(edit, negated=_target(node))
                 if slip.probe:
                     edit = edit.probed(*self.span(part), slip.probe, slip.reason)
+                if slip.exchanged and isinstance(node, ast.Expr) and not is_kernel:
+                    edit = self.told_apart(*slip.exchanged, edit)
                 edit = edit if edit.probe else self.magnified(node, edit, here)
                 yield edit if edit.probe else self.compared(node, part, edit, place)
         bound |= _bound_by(node)
@@ -99,6 +101,12 @@ class _Walk:
             return edit
         start, end = self.span(whole)
         text = met(*self.sides(start, end, edit))
+        return edit.probed(start, end, text, EVERYWHERE)
+
+    def told_apart(self, one: ast.expr, other: ast.expr, edit: Edit) -> Edit:
+        """With a probe that raises where two arguments of a launch differ."""
+        (start, end), (after, last) = self.span(one), self.span(other)
+        text = met(self.text[start:end], self.text[after:last])
         return edit.probed(start, end, text, EVERYWHERE)
 
     def is_told(self, test: ast.expr) -> bool:
