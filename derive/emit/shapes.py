@@ -231,7 +231,7 @@ class Shapes:
                 place = k - len(indices) if leads else k
                 new.append(f"{index.size.name} = {name}.shape[{place}]")
         lines += new
-        if check and (len(own) > len(new) - (0 if lead_known else 1)):
+        if check and len(indices) > len(new):  # something of it was known
             lines.append(self._expect(component))
         return lines
 
