@@ -147,6 +147,6 @@ def _changed(module: ModuleType, **values: Any) -> AbstractContextManager[object
 
 @contextmanager
 def _alone(module: ModuleType) -> Iterator[None]:
-    """Rows in tiles; one program takes all, those that others would have taken too; none none."""
-    with in_tiles(module), _changed(module, _programs=lambda rows, *_: min(rows, 1)):
+    """Rows in tiles, four at once; one program takes all, those of others too; none none."""
+    with in_tiles(module, rows=4), _changed(module, _programs=lambda rows, *_: min(rows, 1)):
         yield

@@ -17,7 +17,7 @@ from derive.notation.nodes import Component, Labels
 from derive.notation.op import Op
 from derive.verify.reference import composed
 
-SIZES = (5, 7, 4, 3, 6, 2)  # lengths of the indices, distinct, so that a swapped axis shows
+SIZES = (5, 7, 3, 6, 4, 2)  # lengths of the indices, distinct, so that a swapped axis shows
 SMALL = (3, 4, 5, 3, 4, 2)  # for what costs a run for each component
 
 Function = Callable[..., Any]

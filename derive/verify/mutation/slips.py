@@ -214,7 +214,7 @@ def calls(node: ast.AST, _here: Here) -> Iterator[Slip]:
 def exchanges(node: ast.AST, here: Here) -> Iterator[Slip]:
     """Two arguments of a call, or two neighbours of a tuple, that change places."""
     if isinstance(node, ast.Call) and called(node) not in _COMMUTATIVE:
-        flat = f"{ast.unparse(node.func)}(-1)" if called(node) == "reshape" else ""
+        flat = _reshaped(node) if called(node) == "reshape" else ""
         for two in pairwise(arguments(node)):
             if _is_symmetric(node, two):
                 continue
@@ -226,6 +226,12 @@ def exchanges(node: ast.AST, here: Here) -> Iterator[Slip]:
         flat = f"({' * '.join(map(_factor, items))},)" if here.is_shape else ""
         for two in others:
             yield Slip("exchanged items", exchanged=two, probe=flat, reason=_SHAPELESS)
+
+
+def _reshaped(node: ast.Call) -> str:
+    """Without the shape that is asked for, but for its last axis if there are three or more."""
+    sizes = ["-1", *(ast.unparse(a) for a in node.args[-1:] if len(node.args) > 2)]
+    return f"{ast.unparse(node.func)}({', '.join(sizes)})"
 
 
 def _is_symmetric(node: ast.Call, two: tuple[ast.expr, ast.expr]) -> bool:
