@@ -24,9 +24,7 @@ def has_tiles(module: ModuleType) -> bool:
     return hasattr(module, "_TILE") or hasattr(module, "_CACHE")
 
 
-def in_tiles(
-    module: ModuleType, columns: int = 0, rows: int = 1
-) -> AbstractContextManager[object]:
+def in_tiles(module: ModuleType, columns: int = 0, rows: int = 1) -> AbstractContextManager[object]:
     """Tiles of so many columns and at least so many rows; formulas on one row.
 
     By itself a row of three numbers or more has several tiles, and few of them; where some rows
