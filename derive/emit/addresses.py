@@ -1,8 +1,9 @@
 """Where the tensors of a row kernel lie: a row has a number, and so has each place in it.
 
 What has all the axes in the order of rows and columns lies at `row * length + columns`. So do rows
-that are given, but further apart, at `row * x_row + columns`. Anything else, a tensor with some of
-the axes or with others first, is found by its own strides: the number of the row, and that of the
+that are given, but further apart, at `row * x_row + columns`. Where a row is one number, those that
+lie side by side are a line, and lines may be apart, too. Anything else, a tensor with some of the
+axes or with others first, is found by its own strides: the number of the row, and that of the
 place, are taken apart into one along each axis.
 """
 
@@ -77,7 +78,7 @@ class Addresses:
         rows, columns = self.schedule.roles.rows, self.schedule.roles.columns
         row, place = self.name("row"), self.name("columns")
         if axes == rows:
-            return row
+            return f"{self.name('line')} * {apart} + {self.name('place')}" if apart else row
         if self.schedule.kind(component) == PART:
             return f"{layout.across(row)} * {self.times_outer} + {self.name('parts')}"
         if axes == (*rows, *columns):

@@ -37,12 +37,18 @@ class BlockWriter(KernelWriter):
             (),
             tuple(self._store(c, n) for c, n in self.results),
             tuple(map(self._part_store, self.partials)),
-            (*self._columns_in_parts(), *self._part_lines())
-            if self.schedule.outer
-            else self._columns(),
+            self._there(),
             rows=self.walk,
             once=bool(self.partials) or not self.layout.columns,
         )
+
+    def _there(self) -> tuple[str, ...]:
+        """Lines that tell what there is of a row."""
+        if not self.layout.columns:
+            return self._numbers()
+        if not self.schedule.outer:
+            return self._columns()
+        return (*self._columns_in_parts(), *self._part_lines())
 
     def _lines(self) -> Iterator[Line]:
         """What a row computes; a sum over rows is added to as early as can be: less is held."""

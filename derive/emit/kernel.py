@@ -45,7 +45,7 @@ class Kernel:
     passes: tuple[Pass, ...]
     row_stores: tuple[str, ...]  # and what a whole row adds to sums over rows
     ends: tuple[str, ...]  # stores after the last row
-    columns: tuple[str, ...] = ()  # which a block holds, or a tile
+    columns: tuple[str, ...] = ()  # which a block holds, or a tile; which numbers, without any
     tiles: str = ""  # of a row
     rows: Walk | None = None  # how a program walks over them, if it does
     once: bool = False  # must it be known which rows come again?
@@ -129,9 +129,10 @@ class KernelWriter:
 
     @cached_property
     def spaced(self) -> dict[Component, str]:
-        """The given matrices, and how far apart the rows of each lie."""
+        """The given matrices, and how far apart the rows of each lie, or its lines of numbers."""
         whole = (c for c in self.used if self.at.is_whole(c))
-        return {c: self.name(f"{c.tensor.name}_row") for c in whole}
+        what = "row" if self.layout.columns else "line"
+        return {c: self.name(f"{c.tensor.name}_{what}") for c in whole}
 
     @cached_property
     def shown(self) -> list[Component]:
@@ -154,27 +155,35 @@ class KernelWriter:
         """The length of a row, then the names of other sizes that occur."""
         wanted = self.numbers | self.at.sizes(self.shown, self.expressions)
         names = (s.name for s in sorted(wanted, key=lambda s: s.rank))
-        length = [self.at.length] if self.layout.columns else []
-        return list(dict.fromkeys([*length, *names]))
+        return list(dict.fromkeys([self.at.length, *names] if self.layout.columns else names))
 
     def arguments(self) -> list[str]:
         """What the host passes, in order; constants follow."""
         pointers = [*(c.tensor.name for c in self.used), *(n for _, n in self.results)]
         parts = [p.name for p in self.partials]
-        rows = [] if self.schedule.kept else [self.name("rows")]
-        numbers = [*rows, *self.sizes, *self.spaced.values()]
+        numbers = [*self.counts, *self.sizes, *self.spaced.values()]
         return [*pointers, *parts, *numbers, *(s.name for s in self.scalars)]
 
+    @property
+    def counts(self) -> list[str]:
+        """How many rows there are, or lines of numbers, of what length, in how many blocks."""
+        if self.schedule.kept:
+            return []
+        if self.layout.columns:
+            return [self.name("rows")]
+        words = ["lines", "length", "blocks", *(["count"] if self.persistent else [])]
+        return [*map(self.name, words)]
+
     def _signature(self, kernel: str) -> str:
-        plain = {self.name("rows"), *self.sizes, *self.spaced.values()}
+        plain = {*self.counts, *self.sizes, *self.spaced.values()}
         constants = {s.name for s in self.scalars}
         items = [
             a if a in plain else f"{a}: tl.constexpr" if a in constants else self._pointer(a)
             for a in self.arguments()
         ]
         items.append(f"{self.name('ROWS')}: tl.constexpr")
+        items.append("BLOCK: tl.constexpr")
         if self.layout.columns:
-            items.append("BLOCK: tl.constexpr")
             items += [f"{self.name('INNER')}: tl.constexpr"] if self.schedule.outer else []
             items.append(f"{self.name('EVEN')}: tl.constexpr")
         items.append("ACC: tl.constexpr")
@@ -266,6 +275,27 @@ class KernelWriter:
             f"{along} = ({columns} < {self.at.length}) | {even}",
             f"{self.name('inside')} = {along}[None, :]",
         )
+
+    def _numbers(self) -> tuple[str, ...]:
+        """Lines that tell which numbers are there: some places of one line, or of several."""
+        words = ("first", "lanes", "line", "place", "blocks", "ROWS")
+        first, lanes, line, place, blocks, rows = map(self.name, words)
+        lines, length = self.name("lines"), self.name("length")
+        number = f"{self.name('row')} = {line} * {length} + {place}"
+        return (
+            f"{lanes} = tl.arange(0, {rows})",
+            f"{line} = ({first} // {blocks}).to(tl.int64) * ({rows} // BLOCK) + {lanes} // BLOCK",
+            f"{place} = ({first} % {blocks}).to(tl.int64) * BLOCK + {lanes} % BLOCK",
+            f"{self.name('here')} = ({line} < {lines}) & ({place} < {length})",
+            *([number] if self._are_numbered else []),
+        )
+
+    @property
+    def _are_numbered(self) -> bool:
+        """Is something found by the number of a row?"""
+        lying = (c for c in self.shown if c not in self.spaced)
+        counted = any(e.atoms(Position) for e in self.expressions)
+        return counted or any(c.indices for c in lying)
 
     def _columns_in_parts(self, part: str = "", within: str = "") -> tuple[str, ...]:
         """The same where a row has parts, some places of each part; from the first of a tile."""

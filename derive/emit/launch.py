@@ -70,8 +70,10 @@ class Launcher:
     tuned: bool
 
     def choose(self, way: str, writer: KernelWriter) -> Iterator[str]:
-        """The line that tells the kernel for the length of a row; where rows have none, nothing."""
-        if self._columns:
+        """Lines that tell the kernel for the length of a row, or what lies side by side."""
+        if not self._columns:
+            yield from self._in_lines(writer)
+        else:
             chosen = ", ".join(map(self.name, ("kernel", "many", "block", "warps")))
             longest = "_LONGEST_ROW" + (f" // {writer.share}" if writer.share > 1 else "")
             group = "_GROUP" if writer.adds_in_memory else "1"
@@ -94,10 +96,28 @@ class Launcher:
                 items = [name, *([str(columns)] if columns > 1 else [])]
                 yield f"{self._matrix(name)}, {apart} = _as_matrix({', '.join(items)})"
 
+    def _in_lines(self, writer: KernelWriter) -> Iterator[str]:
+        """The lines for numbers: stretches that lie side by side, and a program's share of them."""
+        lines, length, block = self._lines
+        spaced = {c.tensor.name: apart for c, apart in writer.spaced.items()}
+        items = [self.name("rows"), *spaced]
+        yield bracketed(f"{lines}, {length}, {block} = _lines(", items, ")", 8)
+        yield f"{self.name('blocks')} = triton.cdiv({length}, {block})"
+        share = f"triton.cdiv({lines}, _FEW // {block})"
+        yield f"{self.name('count')} = {share} * {self.name('blocks')}"
+        for name, apart in spaced.items():
+            yield f"{self._matrix(name)}, {apart} = _as_lines({name}, {length})"
+
+    @property
+    def _lines(self) -> tuple[str, str, str]:
+        return self.name("lines"), self.name("length"), self.name("block")
+
     def programs(self, like: str, schedule: Schedule) -> str:
         """The line that tells how many programs share the rows."""
         many, warps = self._at_once()
         programs, rows = self.name("programs"), self.name("rows")
+        if not self._columns:
+            return f"{programs} = _programs({self.name('count')}, {warps}, {like})"
         if not schedule.kept:
             return f"{programs} = _programs(triton.cdiv({rows}, {many}), {warps}, {like})"
         most = f"triton.cdiv({group_size(schedule)}, {many})"
@@ -112,9 +132,8 @@ class Launcher:
         """The launch: as many programs as there are rows to take, or fewer that walk over them."""
         kernel, block = self.name("kernel"), self.name("block")
         many, warps = self._at_once()
-        shape = [f"BLOCK={block}", *self._even(writer, block)]
-        if not self._columns:
-            kernel, shape = f"_{way}_row", []
+        shape = [f"BLOCK={block}", *(self._even(writer, block) if self._columns else [])]
+        kernel = kernel if self._columns else f"_{way}_row"
         launch = [
             f"{self.name('ROWS')}={many}",
             *shape,
@@ -123,13 +142,14 @@ class Launcher:
             "enable_fp_fusion=True",
         ]
         programs = f"triton.cdiv({self.name('rows')}, {many})"
+        programs = programs if self._columns else self.name("count")
         programs = self.name("programs") if writer.persistent else programs
         lying = {c.tensor.name: self._matrix(c.tensor.name) for c in writer.spaced}
         items = [*(lying.get(a, a) for a in writer.arguments()), *launch]
         return bracketed(f"{kernel}[({programs},)](", items, ")", 12)
 
     def _matrix(self, name: str) -> str:
-        return self.name(f"{name}_matrix")
+        return self.name(f"{name}_{'matrix' if self._columns else 'lines'}")
 
     def _even(self, writer: KernelWriter, block: str) -> list[str]:
         """Constants that tell how a block divides a row, and whether it leaves nothing over."""

@@ -135,6 +135,11 @@ class Shapes:
         roles = self.program.roles
         return roles.is_whole(roles.classes.of(declared_as(self.op, component)))
 
+    def is_line(self, component: Component) -> bool:
+        """May it have any axes, each number of it a row? Then a kernel takes it as it lies."""
+        alone = len(component.indices) == 1 and not self.program.roles.columns
+        return alone and self.is_leading(component) and self._is_whole(component)
+
     def shape_doc(self, component: Component) -> str:
         """`[... h]`."""
         axes = component.tensor.axes(component.indices)
@@ -159,6 +164,8 @@ class Shapes:
     def flat(self, component: Component, *, cast: bool) -> str:
         """A public tensor as the formulas want it."""
         text = component.tensor.name
+        if self.kernels and self.is_line(component):
+            return text
         if self.is_leading(component):
             sizes = [f"{ROWS}({self.lead})", *(i.size.name for i in component.indices[1:])]
             text += f".reshape({', '.join(sizes)})"

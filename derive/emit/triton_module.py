@@ -329,7 +329,12 @@ class TritonModule:
         """Lines that name all sizes that the tensors show."""
         sizes = sorted({i.size for c in given for i in c.indices}, key=lambda s: s.rank)
         places = ((s, place_of(s, given)) for s in sizes)
-        shown = tuple(f"{s.name} = {p[0]}.shape[{p[1]}]" for s, p in places if p is not None)
+        lines = {c.tensor.name for c in given if self.io.is_line(c)}
+        shown = tuple(
+            f"{s.name} = {p[0]}.numel()" if p[0] in lines else f"{s.name} = {p[0]}.shape[{p[1]}]"
+            for s, p in places
+            if p is not None
+        )
         several = len(self.forward_work.columns) > 1
         return (*shown, f"{self.at.length} = {self.at.of_length}") if several else shown
 

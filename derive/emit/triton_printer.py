@@ -221,7 +221,7 @@ def _is_high(factor: Expr) -> bool:
 
 HELPERS = {h for row in ROWS for h in _HELPER.findall(row.triton)}
 HELPERS |= {"_power", "_real_power", "_largest", "_smallest", "_quotient", "_root", "_part_sums"}
-HELPERS |= {"_as_matrix"}
+HELPERS |= {"_as_matrix", "_as_lines", "_lines"}
 
 
 def helpers_in(text: str) -> list[str]:

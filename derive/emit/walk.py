@@ -30,6 +30,9 @@ def walk(schedule: Schedule, name: Namer) -> Walk:
     """The walk of a persistent kernel."""
     program, ROWS = name("program"), name("ROWS")
     if not schedule.kept:
+        if not schedule.columns:
+            first, count = "tl.program_id(0)", name("count")
+            return Walk((), f"{first}, {count}, tl.num_programs(0)", count, (), "", ())
         every, rows = f"tl.num_programs(0) * {ROWS}", name("rows")
         return Walk((), f"{program} * {ROWS}, {rows}, {every}", rows, (), every, (rows,))
     sharing, row = name("sharing"), name("row")

@@ -35,7 +35,7 @@ class Roles:
 
     def is_whole(self, axes: tuple[Axis, ...]) -> bool:
         """Are these the axes of a matrix of rows, so that how far these lie apart is one number?"""
-        return bool(self.rows and self.columns) and axes == (*self.rows, *self.columns)
+        return bool(self.rows) and axes == (*self.rows, *self.columns)
 
 
 def roles(op: Op) -> Roles:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from derive.notation.op import Op
+from derive.verify.leading import lines
 from derive.verify.reads import reads_shown
 from derive.verify.reference import composed
 from derive.verify.sample import Sample, errors, results
@@ -95,12 +96,15 @@ def in_memory_of_its_own(op: Op, module: ModuleType, sample: Sample) -> tuple[fl
 
     Rows lie side by side; then, of each tensor by another number, further apart than they are long.
     """
-    want = results(composed(op), sample)
     worst = 0.0
-    for apart in (False, True):
+    flat, several = lines(op, sample)
+    for drawn, laid, apart in ((sample, sample, False), (flat, several, True)):
+        want = results(composed(op), drawn)
         for walk in walks(module):
             with walk:
-                worst = max(worst, errors(_results(op, module, sample, apart=apart), want))
+                got = _results(op, module, laid, apart=apart)
+            same = [g.reshape(w.shape) for g, w in zip(got, want, strict=True)]
+            worst = max(worst, errors(same, want))
     return worst, CLOSE, ""
 
 
@@ -123,12 +127,15 @@ def walks(module: ModuleType) -> Iterator[AbstractContextManager[object]]:
     """Rows that fit in a block; few of them at once; then, if there is that, rows in tiles.
 
     In the second, two programs share the rows, each takes several times a few of them, and what
-    they leave is added up column by column, one after the other: no loop runs once only.
+    they leave is added up column by column, one after the other: no loop runs once only. Numbers
+    in lines, of which a program takes several there, are then so few that a line is several blocks.
     """
     yield nullcontext()
     if hasattr(module, "_FEW"):
         choose = partial(_two_at_once, getattr(module, "_choose", None))
         yield _changed(module, _FEW=16, _COLUMNS=1, _programs=lambda *_: 2, _choose=choose)
+    if hasattr(module, "_lines"):
+        yield _changed(module, _FEW=2, _programs=lambda *_: 2)
     if has_tiles(module):
         yield _alone(module)
 

@@ -16,13 +16,13 @@ from torch.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 from derive.derivation import Derivation, differentiate
 from derive.emit.module import build
 from derive.errors import DeriveError
-from derive.notation.nodes import Component
 from derive.notation.op import Op
 from derive.plan.roles import roles
 from derive.verify import functions
 from derive.verify.alone import one_at_a_time
 from derive.verify.complex_step import by_complex_step
 from derive.verify.exact import exact as compare_exactly
+from derive.verify.leading import led
 from derive.verify.memory import in_memory_of_its_own
 from derive.verify.nan import not_a_number
 from derive.verify.offset import far_from_zero, re_centred
@@ -229,36 +229,22 @@ def _in_tiles(op: Op, module: ModuleType, sample: Sample) -> Verdict:
 def _leading_axes(op: Op, module: ModuleType, sample: Sample) -> Verdict:
     """The row index stands for any number of leading axes: for two, and for none."""
     function = _generated(op, module)
-    deep = _shaped(op, sample, lambda t: torch.stack((t, t.flip(0))))
-    flat = _shaped(op, sample, lambda t: torch.cat((t, t.flip(0))))
+    deep = led(op, sample, lambda t: torch.stack((t, t.flip(0))))
+    flat = led(op, sample, lambda t: torch.cat((t, t.flip(0))))
     pairs = [*zip(results(function, deep), results(function, flat), strict=True)]
     worst = max(error(d.reshape(f.shape), f) for d, f in pairs)
-    single = _shaped(op, sample, lambda t: t[0])
-    kept = _shaped(op, sample, lambda t: t[:1])
+    single = led(op, sample, lambda t: t[0])
+    kept = led(op, sample, lambda t: t[:1])
     pairs = [*zip(results(function, single), results(function, kept), strict=True)]
     return max(worst, *(error(s.reshape(k.shape), k) for s, k in pairs)), EXACT, ""
 
 
 def _no_rows(op: Op, module: ModuleType, sample: Sample) -> Verdict:
     """An empty batch gives empty outputs, and no gradient that is not finite."""
-    empty = _shaped(op, sample, lambda t: t[:0])
+    empty = led(op, sample, lambda t: t[:0])
     got, want = gradients(_generated(op, module), empty), gradients(composed(op), empty)
     both = [(g, w) for g, w in zip(got, want, strict=True) if w.isfinite().all()]
     return max([error(g, w) for g, w in both], default=0.0), EXACT, ""
-
-
-def _shaped(op: Op, sample: Sample, change: Callable[[Tensor], Tensor]) -> Sample:
-    """The sample with its tensors changed along the leading axis, where they have it."""
-    lead = roles(op).leading
-    assert lead is not None
-
-    def changed(tensor: Tensor, component: Component) -> Tensor:
-        leads = component.indices and component.indices[0].size == lead.size
-        return change(tensor) if leads else tensor
-
-    inputs = tuple(map(changed, sample.inputs, op.inputs))
-    cotangents = tuple(map(changed, sample.cotangents, op.outputs))
-    return replace(sample, inputs=inputs, cotangents=cotangents)
 
 
 def _gradcheck(op: Op, module: ModuleType, sample: Sample) -> Verdict:

@@ -40,10 +40,11 @@ def load(path):
 def shape_of(module, kernel, job):
     """How many rows a program takes at once, how many columns of each, by how many warps.
 
-    Where no column depends on another, a kernel walks over numbers, whatever row they stand in.
+    Where no column depends on another, a kernel takes numbers of one long line, or of several
+    short ones.
     """
-    if all(p.name != "BLOCK" for p in kernel.params):
-        return module._FEW, 1, module._warps(module._FEW)
+    if any(p.name == "lines" for p in kernel.params):
+        return module._FEW, min(module._FEW, job["length"]), module._warps(module._FEW)
     stem = job["kernel"].rpartition("_")[0]
     asked = re.search(TILES.format(stem), inspect.getsource(module))
     group, part, dense = asked.groups() if asked else ("1", "1", "512")
@@ -70,12 +71,12 @@ def source_of(kernel, job, rows, block):
     fixed["INNER"] = block // 4  # of a row in parts
     for place, parameter in enumerate(kernel.params):
         name = parameter.name
-        if parameter.is_constexpr:
-            signature[name], constants[name] = "constexpr", fixed.get(name, 1e-5)
+        if parameter.is_constexpr or (name == "lines" and block == rows):  # one, mostly
+            signature[name], constants[name] = "constexpr", {**fixed, "lines": 1}.get(name, 1e-5)
             continue
         pointer = f"*{dtype_of(name.removesuffix('_ptr'), job)}"
         signature[name] = pointer if name.endswith("_ptr") else "i64" if name == "rows" else "i32"
-        if not parameter.do_not_specialize:
+        if not parameter.do_not_specialize and name not in ("lines", "blocks", "count"):
             attributes[place,] = ALIGNED
     return ASTSource(kernel, signature, constants, attrs=attributes)
 
@@ -114,7 +115,8 @@ def planned(kernel, job, rows, block):
     found = {"inside": 0, "along": 8 * block * len(EARLIER.findall(source)), "here": 0}
     for name, mask in IN_SOURCE.findall(source):
         place = "along" if name in job["parts"] else mask
-        found[place] += BYTES.get(dtype_of(name, job), 8) * rows * block
+        numbers = rows if mask == "here" else rows * block
+        found[place] += BYTES.get(dtype_of(name, job), 8) * numbers
     return found
 
 

@@ -24,6 +24,7 @@ from derive.emit.triton_module import has_kernels
 from derive.notation.nodes import Component
 from derive.notation.op import Op
 from derive.plan.roles import roles
+from derive.verify.leading import lines
 from derive.verify.sample import SIZES, Sample, draw, error
 from derive.verify.tiles import in_tiles
 
@@ -31,7 +32,7 @@ torch.set_num_threads(1)
 
 
 def matrices(op: Op) -> list[Component]:
-    """The inputs that are matrices of rows."""
+    """The inputs that are matrices of rows, or of numbers."""
     found = roles(op)
     return [c for c in op.inputs if found.is_whole(found.classes.of(c))]
 
@@ -46,7 +47,11 @@ def built(name: str) -> ModuleType:
 
 
 def apart(tensor: Tensor, numbers: int, columns: int) -> Tensor:
-    """The same rows, each followed by numbers that are none; a row runs along so many axes."""
+    """The same rows, each followed by numbers that are none; a row runs along so many axes.
+
+    Where a row is one number, those along the last axis are together.
+    """
+    columns = max(columns, 1)
     if tensor.dim() <= columns or not tensor.is_floating_point():
         return tensor
     rows, row = tensor.shape[:-columns], tensor.shape[-columns:]
@@ -68,23 +73,25 @@ def both_passes(module: ModuleType, op: Op, sample: Sample) -> Iterator[Tensor]:
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_are_read_where_they_lie(name: str, way: str) -> None:
     op, module = derive.load(name), built(name)
-    sample, columns = draw(op, SIZES), len(roles(op).columns)
+    sample, columns = lines(op, draw(op, SIZES))[1], len(roles(op).columns)
     laid = Sample(
         tuple(apart(t, k, columns) for k, t in enumerate(sample.inputs, 1)),
         tuple(apart(t, k + 10, columns) for k, t in enumerate(sample.cotangents)),
     )
-    as_matrix, copied = module._as_matrix, []
+    helper = "_as_matrix" if columns else "_as_lines"
+    as_matrix, copied = getattr(module, helper), []
 
-    def seen(tensor: Tensor | None, *columns: int) -> Any:
-        matrix, step = as_matrix(tensor, *columns)
+    def seen(tensor: Tensor | None, *told: int) -> Any:
+        matrix, step = as_matrix(tensor, *told)
         copied.extend(
             [name] if matrix is not None and matrix.data_ptr() != tensor.data_ptr() else []
         )
         return matrix, step
 
-    with in_tiles(module) if way == "tiles" else patch.object(module, "_FEW", 16):
+    few = patch.object(module, "_FEW", 16 if way == "rows" else 4)
+    with in_tiles(module) if way == "tiles" and columns else few:
         want = [*both_passes(module, op, sample)]
-        with patch.object(module, "_as_matrix", seen):
+        with patch.object(module, helper, seen):
             got = [*both_passes(module, op, laid)]
     assert max(error(g, w) for g, w in zip(got, want, strict=True)) == 0
     assert not copied

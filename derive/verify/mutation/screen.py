@@ -14,8 +14,9 @@ from torch import Tensor
 
 from derive.notation.op import Op
 from derive.plan.roles import roles
+from derive.verify.leading import led
 from derive.verify.reference import composed
-from derive.verify.run import CHECKS, EXACT, Check, Verdict, _shaped, sample_for
+from derive.verify.run import CHECKS, EXACT, Check, Verdict, sample_for
 from derive.verify.sample import Sample, errors, gradients
 from derive.verify.tiles import in_tiles
 
@@ -38,7 +39,7 @@ def _two_rows_in_tiles(op: Op, module: ModuleType, sample: Sample) -> Verdict:
 def _short(op: Op) -> tuple[Sample, tuple[Tensor, ...]]:
     sample = sample_for(op, torch.float64)
     if roles(op).leading is not None:
-        sample = _shaped(op, sample, lambda t: t[:_ROWS])
+        sample = led(op, sample, lambda t: t[:_ROWS])
     return sample, gradients(composed(op), sample)
 
 

@@ -64,7 +64,7 @@ _UNASKED = "nobody asks whether that needs a gradient"
 _ZERO = "what is masked is zero as it is: 1e30 times as much changes nothing"
 _SIGNLESS = "the sign reaches no result: absolute values give the same"
 _SHAPELESS = "only the order in memory counts: without any shape results are the same"
-_COUNTERS = {"row", "program", "columns"}  # what kernels make addresses of
+_COUNTERS = {"row", "program", "columns", "line", "place"}  # what kernels make addresses of
 
 
 @dataclass(frozen=True)
