@@ -154,6 +154,6 @@ def _changed(module: ModuleType, **values: Any) -> AbstractContextManager[object
 
 @contextmanager
 def _alone(module: ModuleType) -> Iterator[None]:
-    """Rows in tiles, four at once; one program takes all, those of others too; none none."""
-    with in_tiles(module, rows=4), _changed(module, _programs=lambda rows, *_: min(rows, 1)):
+    """Rows in tiles, two at once; one program takes all, those of others too; none none."""
+    with in_tiles(module, rows=2), _changed(module, _programs=lambda rows, *_: min(rows, 1)):
         yield

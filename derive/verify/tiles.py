@@ -49,7 +49,7 @@ def one_at_a_time_in_tiles(op: Op, module: ModuleType, sample: Sample) -> tuple[
     if not has_tiles(module):
         return 0.0, 0.0, "nothing walks tiles"
     function, worst = getattr(module, op.name), 0.0
-    with in_tiles(module, rows=4):
+    with in_tiles(module, rows=2):
         real = [k for k, t in enumerate(sample.inputs) if t.is_floating_point()]
         for place, want in zip(real, gradients(composed(op), sample), strict=True):
             worst = max(worst, error(alone(function, sample, place)[0], want))

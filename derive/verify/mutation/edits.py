@@ -74,7 +74,8 @@ class _Walk:
         for part, place in self.inside(node, here, set(map(id, blocks))):
             for slip in (s for slipping in SLIPS for s in slipping(part, place)):
                 edit = Edit(slip.kind, *self.change(part, slip), first, max(first, last))
-                if (choice := place.chosen(part)) and self.is_real(choice):
+                choice = place.chosen(part)
+                if choice and self.is_real(choice) and not (is_kernel and _asks(node)):
                     edit = replace(edit, met=self.met(choice, edit))
                 if slip.negates and part in (node, getattr(node, "value", None)):
                     edit = replace(edit, negated=_target(node))
@@ -82,7 +83,8 @@ class _Walk:
                     edit = edit.probed(*self.span(part), slip.probe, slip.reason)
                 if slip.exchanged and isinstance(node, ast.Expr) and not is_kernel:
                     edit = self.told_apart(*slip.exchanged, edit)
-                edit = edit if edit.probe else self.magnified(node, edit, here)
+                asks = is_kernel and _asks(node)
+                edit = edit if edit.probe or asks else self.magnified(node, edit, here)
                 yield edit if edit.probe else self.compared(node, part, edit, place)
         bound |= _bound_by(node)
         bound -= _written_over(node)
@@ -95,8 +97,9 @@ class _Walk:
         if isinstance(node, ast.Assign):
             several = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
             whole = next((v for v in several if self.holds(v, edit)), None)
-        if isinstance(node, ast.If) and self.holds(node.test, edit) and self.is_told(node.test):
-            whole = node.test
+        if isinstance(node, ast.If) and self.holds(node.test, edit):
+            asks = here.is_kernel and _asks(node)
+            whole = node.test if asks or self.is_told(node.test) else None
         if not isinstance(whole, ast.expr):
             return edit
         start, end = self.span(whole)
@@ -145,6 +148,7 @@ class _Walk:
     def magnified(self, node: ast.stmt, edit: Edit, here: Here) -> Edit:
         """With a probe: the tensor that is computed here, or is meant, off by so much more."""
         computes = isinstance(node, ast.Assign) and here.kinds[_target(node)] is not None
+        computes |= isinstance(node, ast.AugAssign) and here.is_kernel
         gives = isinstance(node, ast.Return) and not isinstance(node.value, ast.Tuple)
         if not computes and not gives:
             if edit.kind != "name":
@@ -153,7 +157,7 @@ class _Walk:
             return edit.probed(
                 edit.start, edit.end, magnified(meant, edit.new, here.is_kernel), SAME
             )
-        assert isinstance(node, ast.Assign | ast.Return)
+        assert isinstance(node, ast.Assign | ast.AugAssign | ast.Return)
         if node.value is None or edit.start < self.span(node.value)[0]:
             return edit
         start, end = self.span(node.value)
@@ -197,6 +201,12 @@ def _target(node: ast.stmt) -> str:
     """The one name that a statement gives a value."""
     targets = node.targets if isinstance(node, ast.Assign) else []
     return targets[0].id if len(targets) == 1 and isinstance(targets[0], ast.Name) else ""
+
+
+def _asks(node: ast.stmt) -> bool:
+    """Does it ask whether there is a tensor? Checks meet every set of those that are left out."""
+    test = node.test if isinstance(node, ast.If) else None
+    return isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Is | ast.IsNot)
 
 
 def _is_kernel(function: ast.FunctionDef) -> bool:
