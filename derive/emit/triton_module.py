@@ -341,7 +341,7 @@ class TritonModule:
 
 def _double_backward(program: Program, derivation: Derivation, io: Plumbing) -> Back | None:
     """That of an op whose backward pass is about one row at a time, too."""
-    if not has_kernels(program.op):
+    if program.roles.kind not in (ROW_WISE, ELEMENT_WISE):
         return None
     with keeping_shape():
         return TritonModule(program, derivation, io, "fused_double_backward").back()

@@ -46,7 +46,7 @@ def miniature(
         words.sizes = words.apart(classes)
         small, told = words.op()
         classes = AxisClasses(small)
-    space = row_space(small, classes)
+    space = row_space(small, classes, small.equations)
     if space is None or not space.rows or len({*space.rows, *space.columns}) < 2:
         return None
     kind = ROW_WISE if classes.contracted else ELEMENT_WISE

@@ -151,7 +151,7 @@ class _Planner:
         scalars = scalars_in(backward)
         return Program(
             self.op,
-            roles(self.op),
+            roles(self.op, recomputed=self.recomputed),
             tuple(forward),
             backward,
             saved,

@@ -38,11 +38,16 @@ class Roles:
         return bool(self.rows) and axes == (*self.rows, *self.columns)
 
 
-def roles(op: Op) -> Roles:
-    """The roles of the indices of an op."""
+def roles(op: Op, *, recomputed: bool = False) -> Roles:
+    """The roles of the indices of an op; `recomputed`: of what its backward pass computes again.
+
+    That is all but what nothing asks for: a result.
+    """
     classes = AxisClasses(op)
     leading = _leading(op, classes)
-    space = row_space(op, classes)
+    asked = {c.tensor for e in op.equations for c in e.expr.atoms(Component)}
+    equations = [e for e in op.equations if not recomputed or e.target.tensor in asked]
+    space = row_space(op, classes, equations)
     products = all(_is_product(e.expr) for e in op.equations)
     if space is None or (products and not _is_whole(op, classes, space)):
         kind = PRODUCT if products else GENERAL

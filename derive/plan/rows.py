@@ -19,6 +19,7 @@ from functools import cached_property
 
 from sympy import Expr
 
+from derive.notation.conditions import Position
 from derive.notation.nodes import (
     Bound,
     Component,
@@ -141,7 +142,13 @@ class Schedule:
             return self.epilogue
         used = {_kind(self.roles, self.axes[c.tensor]) for c in work.statement.uses}
         shared = {*used, work.kind} <= {SHARED, SCALAR}
-        return self.prologue if shared else self.work
+        return self.prologue if shared or self._is_constant(work) else self.work
+
+    def _is_constant(self, work: Work) -> bool:
+        """Is it a number for each place along some of the axes? Many rows would write it."""
+        rows, columns = self.roles.rows, self.roles.columns
+        partial = self.axes[work.target.tensor] not in ((*rows, *columns), rows)
+        return partial and not work.statement.uses and not work.expr.atoms(Position)
 
     @property
     def left(self) -> list[Component]:

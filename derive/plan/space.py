@@ -6,7 +6,7 @@ over rows, the mean of a loss, is added up after all rows are known.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from derive.notation.nodes import Bound, Component, Extremum, Index, Size, Tensor
@@ -25,8 +25,8 @@ class Space:
     columns: tuple[Axis, ...]
 
 
-def row_space(op: Op, classes: AxisClasses) -> Space | None:
-    """The space in which every equation is about one row, or comes after all rows; if any.
+def row_space(op: Op, classes: AxisClasses, equations: Sequence[Equation]) -> Space | None:
+    """The space in which each of these equations is about one row, or comes after all; if any.
 
     Neighbours in a row lie beside each other in memory: the last axis of the largest tensor is one
     of its columns.
@@ -44,7 +44,7 @@ def row_space(op: Op, classes: AxisClasses) -> Space | None:
     found = [
         space
         for columns in _candidates(op, classes, wide)
-        if _holds(op, classes, space := Space(tuple(a for a in wide if a not in columns), columns))
+        if _holds(equations, classes, space := Space(tuple(a for a in wide if a not in columns), columns))
     ]
     return next((space for space in found if space.rows), found[0] if found else None)
 
@@ -103,9 +103,9 @@ class _Reading:
         return not late or not target & rows
 
 
-def _holds(op: Op, classes: AxisClasses, space: Space) -> bool:
+def _holds(equations: Sequence[Equation], classes: AxisClasses, space: Space) -> bool:
     reading = _Reading(classes, space)
-    return all(reading.admits(equation) for equation in op.equations)
+    return all(map(reading.admits, equations))
 
 
 def _countable(op: Op, classes: AxisClasses, wide: tuple[Axis, ...]) -> bool:

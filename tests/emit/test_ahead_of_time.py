@@ -70,11 +70,12 @@ def facts(name: str) -> dict[str, Any]:
     op = derive.load(name)
     kept = plan(op, derive.differentiate(op)).kept
     widest = max(len(c.indices) for c in op.inputs)
+    shared = [c.tensor.name for c in op.inputs if len(c.indices) < widest]
     return {
         "path": str(GENERATED / f"{name}.py"),
         "statistics": [c.tensor.name for c in kept],
         "labels": [c.tensor.name for c in op.inputs if isinstance(c.tensor, Labels)],
-        "parts": [c.tensor.name for c in op.inputs if len(c.indices) < widest],
+        "parts": [p + n for n in shared for p in ("", "dgrad_")],
     }
 
 

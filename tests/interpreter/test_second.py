@@ -25,7 +25,17 @@ from derive.verify.tiles import in_tiles
 
 torch.set_num_threads(1)
 
-NAMES = ("layer_norm", "softmax", "poly_norm", "dyt", "batch_norm", "swiglu")
+NAMES = (
+    "layer_norm",
+    "softmax",
+    "poly_norm",
+    "dyt",
+    "batch_norm",
+    "swiglu",
+    "ada_layer_norm",
+    "group_norm",
+    "instance_norm",
+)
 WAYS: dict[str, Callable[[ModuleType], AbstractContextManager[object]]] = {
     "rows": lambda _: nullcontext(),
     "few at once": lambda module: patch.object(module, "_FEW", 16),
