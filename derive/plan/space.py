@@ -44,9 +44,14 @@ def row_space(op: Op, classes: AxisClasses, equations: Sequence[Equation]) -> Sp
     found = [
         space
         for columns in _candidates(op, classes, wide)
-        if _holds(equations, classes, space := Space(tuple(a for a in wide if a not in columns), columns))
+        if _holds(equations, classes, space := _beside(columns, wide))
     ]
     return next((space for space in found if space.rows), found[0] if found else None)
+
+
+def _beside(columns: tuple[Axis, ...], wide: tuple[Axis, ...]) -> Space:
+    """The space with these columns: all other axes number rows."""
+    return Space(tuple(a for a in wide if a not in columns), columns)
 
 
 def _is_flat(axes: list[tuple[Axis, ...]], classes: AxisClasses) -> bool:
