@@ -20,7 +20,8 @@ from derive.emit.names import Namer
 from derive.notation.conditions import Position
 from derive.notation.nodes import Component, Size
 from derive.plan.axes import Axis
-from derive.plan.rows import PART, Schedule
+from derive.plan.rows import Schedule
+from derive.plan.work import PART
 
 
 @dataclass(frozen=True)

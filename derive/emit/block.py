@@ -8,7 +8,7 @@ from derive.emit.kernel import EXTREMA, Kernel, KernelWriter
 from derive.emit.layout import AXIS
 from derive.emit.registers import tensors_of
 from derive.emit.source import Line, assign
-from derive.plan.rows import FULL, ROW, SCALAR, SHARED, RowSum, Work
+from derive.plan.work import FULL, ROW, SCALAR, SHARED, RowSum, Work
 
 
 class BlockWriter(KernelWriter):

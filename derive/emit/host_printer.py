@@ -8,7 +8,7 @@ from derive.emit.scalar import Code
 from derive.emit.source import comma
 from derive.emit.torch_printer import Space, TorchPrinter
 from derive.notation.nodes import Component, Size
-from derive.plan.rows import Work
+from derive.plan.work import Work
 
 
 class HostPrinter(TorchPrinter):

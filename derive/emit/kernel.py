@@ -17,7 +17,8 @@ from derive.emit.triton_printer import TritonPrinter
 from derive.emit.walk import Walk, walk
 from derive.notation.conditions import Position
 from derive.notation.nodes import Component, Labels, Scalar, Size
-from derive.plan.rows import FULL, PART, ROW, SHARED, RowSum, Schedule, Work
+from derive.plan.rows import Schedule
+from derive.plan.work import FULL, PART, ROW, SHARED, RowSum, Work
 
 
 @dataclass(frozen=True)

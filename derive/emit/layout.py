@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from derive.emit.names import Namer
-from derive.plan.rows import FULL, PART, ROW, SHARED
+from derive.plan.work import FULL, PART, ROW, SHARED
 
 AXIS = 1  # along which a row runs
 

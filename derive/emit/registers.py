@@ -15,7 +15,8 @@ from sympy import Expr, Integer, Pow
 from derive.notation.functions import Elementwise
 from derive.notation.nodes import Component, Tensor
 from derive.plan.calls import form_of
-from derive.plan.rows import FULL, SHARED, Schedule, Work
+from derive.plan.rows import Schedule
+from derive.plan.work import FULL, SHARED, Work
 
 _FEW = 4
 _MANY = 11  # of which a quarter of the row spills: the double backward of layer norm in bf16

@@ -21,7 +21,7 @@ from derive.emit.layout import AXIS
 from derive.emit.registers import tensors_of
 from derive.emit.source import Line, assign
 from derive.notation.nodes import Component, Tensor
-from derive.plan.rows import FULL, PART, ROW, SCALAR, SHARED, RowSum, Work
+from derive.plan.work import FULL, PART, ROW, SCALAR, SHARED, RowSum, Work
 
 
 class TileWriter(KernelWriter):

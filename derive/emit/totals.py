@@ -17,7 +17,8 @@ from derive.emit.torch_module import gradients_as_declared
 from derive.emit.walk import groups
 from derive.notation.nodes import Size, Tensor
 from derive.plan.program import Program
-from derive.plan.rows import Schedule, Work
+from derive.plan.rows import Schedule
+from derive.plan.work import Work
 
 
 class Around(Protocol):

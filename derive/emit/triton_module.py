@@ -38,7 +38,8 @@ from derive.notation.nodes import Component, Labels, Tensor
 from derive.notation.op import Op
 from derive.plan.program import Program
 from derive.plan.roles import ELEMENT_WISE, ROW_WISE, kernel_class
-from derive.plan.rows import Schedule, Work
+from derive.plan.rows import Schedule
+from derive.plan.work import Work
 from derive.rewrite import keeping_shape
 
 Writer = TypeVar("Writer", bound=KernelWriter)

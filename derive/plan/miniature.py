@@ -17,10 +17,11 @@ from derive.notation.op import Equation, Op
 from derive.plan.axes import Axis, AxisClasses
 from derive.plan.program import Program
 from derive.plan.roles import ELEMENT_WISE, ROW_WISE, Roles
-from derive.plan.rows import Schedule, Work
+from derive.plan.rows import Schedule
 from derive.plan.space import row_space
 from derive.plan.statement import Statement
 from derive.plan.trim import missing_sizes, scalars_in
+from derive.plan.work import Work
 
 _OF_KERNELS = ("ROWS", "BLOCK", "EVEN", "ACC")  # what their constants are called
 

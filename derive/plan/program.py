@@ -151,7 +151,7 @@ class _Planner:
         scalars = scalars_in(backward)
         return Program(
             self.op,
-            roles(self.op, recomputed=self.recomputed),
+            roles(self.op, {s.target.tensor for s in again} if self.recomputed else None),
             tuple(forward),
             backward,
             saved,

@@ -6,11 +6,12 @@ axes.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 from sympy import Add, Expr, Mul
 
-from derive.notation.nodes import Component, Contraction, Index, Size
+from derive.notation.nodes import Component, Contraction, Index, Size, Tensor
 from derive.notation.op import Op
 from derive.plan.axes import Axis, AxisClasses
 from derive.plan.space import Space, row_space
@@ -38,15 +39,11 @@ class Roles:
         return bool(self.rows) and axes == (*self.rows, *self.columns)
 
 
-def roles(op: Op, *, recomputed: bool = False) -> Roles:
-    """The roles of the indices of an op; `recomputed`: of what its backward pass computes again.
-
-    That is all but what nothing asks for: a result.
-    """
+def roles(op: Op, computed: Container[Tensor] | None = None) -> Roles:
+    """The roles of the indices of an op; of the tensors that are `computed`, if not all are."""
     classes = AxisClasses(op)
     leading = _leading(op, classes)
-    asked = {c.tensor for e in op.equations for c in e.expr.atoms(Component)}
-    equations = [e for e in op.equations if not recomputed or e.target.tensor in asked]
+    equations = [e for e in op.equations if computed is None or e.target.tensor in computed]
     space = row_space(op, classes, equations)
     products = all(_is_product(e.expr) for e in op.equations)
     if space is None or (products and not _is_whole(op, classes, space)):

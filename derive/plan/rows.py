@@ -14,7 +14,6 @@ row leaves what it comes to for each place along the outer columns.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 
 from sympy import Expr
@@ -36,69 +35,7 @@ from derive.plan.axes import Axis
 from derive.plan.program import Program
 from derive.plan.roles import Roles
 from derive.plan.statement import Statement
-
-FULL, ROW, SHARED, SCALAR = "full", "row", "shared", "scalar"
-PART = "part"  # of a row: a number for each place along its outer columns
-
-
-@dataclass(frozen=True)
-class RowSum:
-    """A sum in a statement: `marker` stands for it there; `over_rows` tells which sum it is."""
-
-    marker: Component
-    total: Bound
-    body: Expr
-    kind: str  # of the body
-    over_rows: bool
-    over_column: bool  # over all columns
-    of_group: bool = False  # over the rows of a group
-
-    @property
-    def word(self) -> str:
-        """sum, max or min."""
-        return self.total.word if isinstance(self.total, Extremum) else "sum"
-
-    @property
-    def keeps_column(self) -> bool:
-        """Is the sum still a vector along the column?"""
-        return self.kind in (FULL, SHARED) and not self.over_column
-
-
-@dataclass(frozen=True)
-class Work:
-    """A statement of a kernel; `level` counts the passes over the row before it is known."""
-
-    statement: Statement
-    expr: Expr  # with markers for sums
-    sums: tuple[RowSum, ...]
-    kind: str
-    level: int
-    body_level: int  # the pass in which its sums are taken
-    late: bool = False  # it holds a sum that is taken of what the rows left, after all of them
-
-    @property
-    def target(self) -> Component:
-        return self.statement.target
-
-    @property
-    def uses(self) -> set[Tensor]:
-        """Tensors that the statement or its sums need."""
-        exprs = [self.expr, *(s.body for s in self.sums)]
-        return {c.tensor for e in exprs for c in e.atoms(Component)}
-
-    @property
-    def uses_after(self) -> set[Tensor]:
-        """Tensors that an epilogue reads itself."""
-        return {c.tensor for c in self.after_rows.atoms(Component)}
-
-    @property
-    def after_rows(self) -> Expr:
-        """The expression with markers only for sums over rows: what an epilogue computes."""
-        return self.expr.xreplace({s.marker: s.total for s in self.sums if not s.over_rows})
-
-    @property
-    def over_rows(self) -> bool:
-        return self.late or any(s.over_rows for s in self.sums)
+from derive.plan.work import FULL, PART, ROW, SCALAR, SHARED, RowSum, Work
 
 
 class Schedule:
@@ -137,12 +74,20 @@ class Schedule:
                 self._place(work).append(work)
 
     def _place(self, work: Work) -> list[Work]:
+        if work.over_rows and self._is_early(work.statement):
+            return self.prologue
         if work.over_rows or work.uses & self._late:
             self._late.add(work.target.tensor)
             return self.epilogue
         used = {_kind(self.roles, self.axes[c.tensor]) for c in work.statement.uses}
         shared = {*used, work.kind} <= {SHARED, SCALAR}
         return self.prologue if shared or self._is_constant(work) else self.work
+
+    def _is_early(self, statement: Statement) -> bool:
+        """Does the host know it before rows are walked, of numbers that it is given for each?"""
+        inputs, used = self.program.op.inputs, {c.tensor for c in statement.uses}
+        thin = {self.axes[t] for t in used} <= {self.roles.rows, ()}
+        return bool(self.roles.columns) and thin and used <= {c.tensor for c in inputs}
 
     def _is_constant(self, work: Work) -> bool:
         """Is it a number for each place along some of the axes? Many rows would write it."""
@@ -329,7 +274,9 @@ class Schedule:
         sums, expr, late = [], statement.expr, False
         for total in _outer(statement.expr):
             found = self._sum(total, letters)
-            if target.tensor not in self._parts and self._needs_memory(found, letters, target):
+            of_host = found.over_rows and self._is_early(statement)
+            of_host |= self._needs_memory(found, letters, target)
+            if target.tensor not in self._parts and of_host:
                 late = True
                 continue
             sums.append(found)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from sympy import KroneckerDelta
+
 from derive.notation.nodes import Bound, Component, Extremum, Index, Size, Tensor
 from derive.notation.op import Equation, Op
 from derive.plan.axes import Axis, AxisClasses
@@ -31,7 +33,9 @@ def row_space(op: Op, classes: AxisClasses, equations: Sequence[Equation]) -> Sp
     Neighbours in a row lie beside each other in memory: the last axis of the largest tensor is one
     of its columns.
     """
-    if classes.has_delta or classes.has_relation or classes.is_mixed:
+    if any(e.expr.atoms(KroneckerDelta) for e in equations):
+        return None
+    if classes.has_relation or classes.is_mixed:
         return None
     axes = [classes.of(c) for c in op.tensors.values()]
     wide: tuple[Axis, ...] = max(axes, key=len)
@@ -44,7 +48,7 @@ def row_space(op: Op, classes: AxisClasses, equations: Sequence[Equation]) -> Sp
     found = [
         space
         for columns in _candidates(op, classes, wide)
-        if _holds(equations, classes, space := _beside(columns, wide))
+        if _holds(op, equations, classes, space := _beside(columns, wide))
     ]
     return next((space for space in found if space.rows), found[0] if found else None)
 
@@ -88,6 +92,7 @@ class _Reading:
 
     classes: AxisClasses
     space: Space
+    inputs: frozenset[Tensor]
     late: set[Tensor] = field(default_factory=set)  # known only after all rows
 
     def admits(self, equation: Equation) -> bool:
@@ -96,9 +101,10 @@ class _Reading:
         if target not in (rows | columns, rows, columns, set()):
             return False
         late = bool(self.late & {c.tensor for c in equation.expr.atoms(Component)})
+        early = bool(columns) and self._is_thin(equation)
         for found in _sums(equation, self.classes):
             if found.axes & rows:
-                late = True
+                late |= not early
                 if isinstance(found.bound, Extremum):
                     return False
             elif found.axes and found.axes != columns:  # what nothing carries is counted
@@ -107,9 +113,15 @@ class _Reading:
             self.late.add(equation.target.tensor)
         return not late or not target & rows
 
+    def _is_thin(self, equation: Equation) -> bool:
+        """Is it about numbers that are given for each row? The host knows it before the rows."""
+        found = equation.expr.atoms(Component)
+        thin = {self.classes.of(c) for c in found} <= {self.space.rows, ()}
+        return thin and {c.tensor for c in found} <= self.inputs
 
-def _holds(equations: Sequence[Equation], classes: AxisClasses, space: Space) -> bool:
-    reading = _Reading(classes, space)
+
+def _holds(op: Op, equations: Sequence[Equation], classes: AxisClasses, space: Space) -> bool:
+    reading = _Reading(classes, space, frozenset(c.tensor for c in op.inputs))
     return all(map(reading.admits, equations))
 
 

@@ -35,6 +35,7 @@ NAMES = (
     "ada_layer_norm",
     "group_norm",
     "instance_norm",
+    "cross_entropy",
 )
 WAYS: dict[str, Callable[[ModuleType], AbstractContextManager[object]]] = {
     "rows": lambda _: nullcontext(),
