@@ -108,7 +108,8 @@ class Schedule:
         letters = self._letters(statement)
         expr = statement.expr
         for total in _outer(statement.expr):
-            if self._needs_memory(self._sum(total, letters), letters, statement.target):
+            asks = self._needs_memory(self._sum(total, letters), letters, statement.target)
+            if asks or self._comes_before(total, letters, statement):
                 left = self._left(total, statement, letters)
                 if left is not None:
                     yield left[0]
@@ -125,6 +126,15 @@ class Schedule:
         whole = rows <= summed and rows <= carried and kept in ((), self.roles.columns)
         whole |= self._is_of_group(carried, summed, [letters[i] for i in target.indices])
         return not (self.accumulates and whole and total.word == "sum")
+
+    def _comes_before(self, total: Bound, letters: dict[Index, Axis], statement: Statement) -> bool:
+        """Is it a row's own sum, in a statement that waits for all rows?"""
+        used = {c.tensor for c in total.atoms(Component)}
+        carried, summed = self._axes_of(total, letters)
+        own = {*self.roles.rows, *self.roles.columns} <= carried and not summed & {*self.roles.rows}
+        return (
+            own and not used & self._late and bool(self._late & {c.tensor for c in statement.uses})
+        )
 
     def _is_of_group(self, carried: set[Axis], summed: set[Axis], target: list[Axis]) -> bool:
         """Is it a sum over the rows of a group, of which each column stays?"""
@@ -165,8 +175,8 @@ class Schedule:
         target = Component(tensor, *(spare[i] for i in own))
         value = (Contraction(body, *inner) if inner else body).xreplace(spare)
         note = equation_text(target, value, self.program.op.letters)
-        rest = tuple(d for d in dummies if d not in inner)
-        return Statement(target, value, note), total.func(Component(tensor, *own), *rest)
+        rest, left = tuple(d for d in dummies if d not in inner), Component(tensor, *own)
+        return Statement(target, value, note), total.func(left, *rest) if rest else left
 
     def _within(self, places: dict[Index, Axis], *, parts: bool) -> tuple[Index, ...]:
         """The dummies over which a row adds up: of all columns, or of the innermost: into `parts`.

@@ -11,7 +11,7 @@ from dataclasses import replace
 from sympy import Expr
 
 from derive.derivation import differentiate, total_gradient
-from derive.notation.nodes import Bound, Component
+from derive.notation.nodes import Bound, Component, Tensor
 from derive.notation.op import Equation, Op
 from derive.plan.program import plan
 from derive.rewrite import keeping_shape
@@ -20,6 +20,7 @@ from derive.simplify.zero import is_zero_by_laws
 from derive.verify.mutation.equivalence import put_in
 
 ALIKE = "the op is the same in both: every output is proved to be what it was"
+EQUAL = "both are one gradient: the formulas of the two are proved to be equal"
 EVEN = "the sign makes no difference: every result is proved to be what it was"
 
 
@@ -38,21 +39,39 @@ def are_alike(op: Op, names: Collection[str]) -> bool:
         return False
 
 
+def are_one_gradient(op: Op, names: Collection[str]) -> bool:
+    """Are these two gradients equal, as those of both summands of a sum are?"""
+    ends, known = _backward(op)
+    two = [e for e in ends if e.tensor.name in names]
+    if len(two) != 2 or len(names) != 2 or two[0].indices != two[1].indices:
+        return False
+    try:
+        with keeping_shape():
+            return _are_equal(*(put_in(e, known) for e in two))
+    except TooLarge:
+        return False
+
+
+def _backward(op: Op) -> tuple[list[Component], dict[Tensor, Equation]]:
+    """The gradients of the inputs, and how all gradients are computed."""
+    derivation = differentiate(op)
+    gradients = {total_gradient(op, s.component): s for s in derivation.stages}
+    known = {g.tensor: Equation(g, s.computed, "") for g, s in gradients.items()}
+    stages = (derivation.stage[c.tensor.name] for c in op.differentiable)
+    return [total_gradient(op, s.component) for s in stages], known
+
+
 def is_even(op: Op, name: str, backward: bool) -> bool:
     """Is every result of a pass the same when this tensor has the other sign wherever it is used?
 
     The backward pass is given inputs and what is saved; it computes the rest again.
     """
-    derivation = differentiate(op)
-    saved = {c.tensor for c in plan(op, derivation).saved} if backward else set()
+    saved = {c.tensor for c in plan(op, differentiate(op)).saved} if backward else set()
     known = {t: e for t, e in op.definitions.items() if t not in saved}
-    ends: list[Expr] = list(op.outputs)
+    ends = list(op.outputs)
     if backward:
-        gradients = {total_gradient(op, s.component): s for s in derivation.stages}
-        known |= {g.tensor: Equation(g, s.computed, "") for g, s in gradients.items()}
-        ends = [
-            total_gradient(op, derivation.stage[c.tensor.name].component) for c in op.differentiable
-        ]
+        ends, more = _backward(op)
+        known |= more
     wrong = {t: replace(e, expr=_negated(e.expr, name)) for t, e in known.items()}
     try:
         with keeping_shape():

@@ -15,7 +15,14 @@ from derive.emit.files import path_of, source
 from derive.errors import DeriveError
 from derive.notation.op import Op
 from derive.verify.memory import OutOfBounds, watched
-from derive.verify.mutation.alike import ALIKE, EVEN, are_alike, is_even
+from derive.verify.mutation.alike import (
+    ALIKE,
+    EQUAL,
+    EVEN,
+    are_alike,
+    are_one_gradient,
+    is_even,
+)
 from derive.verify.mutation.edits import Edit, edits
 from derive.verify.mutation.finding import EQUIVALENT, KILLED, LIVE, Finding
 from derive.verify.mutation.kinds import kinds
@@ -89,15 +96,22 @@ class Source:
         short = [name for name in seeing if name not in LONG]
         if short and self._reaches_nothing(edit, short):
             return self.finding(number, EQUIVALENT, edit.reason)
-        if edit.kind.startswith("exchanged") and are_alike(self.op, self._exchanged(edit)):
-            return self.finding(number, EQUIVALENT, ALIKE)
-        if edit.kind.startswith("exchanged") and self._is_same_polynomial(edit):
-            return self.finding(number, EQUIVALENT, POLYNOMIAL)
+        if edit.kind.startswith("exchanged") and (reason := self._why_exchanged(edit)):
+            return self.finding(number, EQUIVALENT, reason)
         if edit.kind == "broadcast axis" and self._takes_one_row(edit.function):
             return self.finding(number, EQUIVALENT, ONE_ROW)
         if edit.negated and is_even(self.op, edit.negated, "backward" in edit.function):
             return self.finding(number, EQUIVALENT, EVEN)
         return self.finding(number, LIVE, "no check fails on it")
+
+    def _why_exchanged(self, edit: Edit) -> str:
+        """Why two that change places are the same, if that can be proved."""
+        two = self._exchanged(edit)
+        if are_alike(self.op, two):
+            return ALIKE
+        if are_one_gradient(self.op, two):
+            return EQUAL
+        return POLYNOMIAL if self._is_same_polynomial(edit) else ""
 
     def _reaches_nothing(self, edit: Edit, seeing: Sequence[str]) -> bool:
         """Does the probe go unnoticed, although other choices are made?"""

@@ -1,7 +1,8 @@
 """The checks that judge mutants: those of `derive verify`, after a quick one that most do not pass.
 
-Of two rows, gradients alone, kernels take a fifth of the time. What takes long comes last. Left out
-are finite differences, which see what autograd sees, less closely, and take the longest.
+Of two rows, gradients alone, kernels take a fifth of the time. What sees most for its time comes
+next, what takes long last. Left out are finite differences, which see what autograd sees, less
+closely, and take the longest; and what is about the formulas alone, whatever the source is.
 """
 
 from __future__ import annotations
@@ -49,10 +50,17 @@ _SCREENS: tuple[tuple[str, Check], ...] = (
 )
 QUICK = {name for name, _ in _SCREENS}
 LONG = {"not a number", "passes by themselves"}  # a mutant must pass them; a probe shows elsewhere
-_DIFFERENCES = {"gradcheck", "gradgradcheck"}
+_SHARP = (
+    "fp64 against autograd",
+    "one gradient at a time",
+    "memory of its own",
+    "rows in tiles",
+)
 _SLOW = {"where it switches", "far from zero", *LONG}
+_NONE = {"gradcheck", "gradgradcheck", "exact, by dual numbers"}
 JUDGES = (
     *_SCREENS,
-    *(c for c in CHECKS if c[0] not in _DIFFERENCES | _SLOW),
+    *((name, dict(CHECKS)[name]) for name in _SHARP),
+    *(c for c in CHECKS if c[0] not in {*_SHARP, *_NONE, *_SLOW}),
     *(c for c in CHECKS if c[0] in _SLOW),
 )
