@@ -6,7 +6,9 @@ import pytest
 
 import derive
 from derive.notation.op import Op
+from derive.plan.program import plan
 from derive.plan.roles import ELEMENT_WISE, GENERAL, PRODUCT, ROW_WISE, kernel_class, roles
+from derive.plan.rows import Schedule
 from tests.samples import every_op, name_of, named
 
 CLASSES = {
@@ -14,7 +16,7 @@ CLASSES = {
     "log_softmax shifted_softmax temperature_softmax "
     "instance vector_norm double_norm add_norm gated_rms_norm unit_rows poly_norm power_norms "
     "layer_norm_at_once soft_weights entropy divergence correlation moments cosine power_mean "
-    "weight_norm many_sums clipped_huber hinge",
+    "weight_norm many_sums clipped_huber hinge row_shares",
     ELEMENT_WISE: "permuted gelu swiglu dynamic_tanh clamp softsign waves powers no_gradient "
     "rows_only",
     PRODUCT: "matmul linear bilinear product_chain polyadic quadratic traces transposed",
@@ -79,6 +81,17 @@ def test_rows_and_columns_cover_every_tensor(op: Op) -> None:
     for component in op.tensors.values():
         axes = set(found.classes.of(component))
         assert axes <= {*found.rows, *found.columns}
+
+
+def test_what_is_given_for_each_row_is_summed_before_the_rows() -> None:
+    """And where all rows must be waited for, a row leaves a number, not itself."""
+    op = named("row_shares")
+    program = plan(op, derive.differentiate(op), shared=False)
+    forward = Schedule(program, program.forward)
+    assert [w.target.tensor.name for w in forward.prologue] == ["total"]
+    backward = Schedule(program, program.backward, forward, accumulates=True)
+    assert backward.left
+    assert all(len(c.indices) == 1 for c in backward.left)
 
 
 def test_a_letter_of_another_equation_is_the_same_axis() -> None:

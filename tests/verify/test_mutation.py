@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import signal
@@ -35,6 +36,7 @@ from derive.verify.mutation.judge_source import UNREACHED, Source
 from derive.verify.mutation.kinds import Kinds, kinds
 from derive.verify.mutation.laboratory import Subject, judged
 from derive.verify.mutation.load import loaded
+from derive.verify.mutation.slips import EVERYWHERE, UNREAD, Here, exchanges
 from derive.verify.mutation.tolerances import ways
 from derive.verify.offset import far_from_zero
 from derive.verify.passes import by_themselves
@@ -265,6 +267,32 @@ def test_a_slip_of_each_kind_is_made(kind: str, old: str, new: str | None) -> No
     text = KERNEL.replace("total = 0", "z = total = m")
     found = [(e.kind, text[e.start : e.end], e.new) for e in kernel_edits()]
     assert any(f[:2] == (kind, old) and new in (None, f[2]) for f in found), found
+
+
+def test_a_pointer_is_asked_for_or_not_wherever_it_is_met() -> None:
+    """Of a condition on numbers, both sides must be met; of one on pointers all there is, is met."""
+    asked = next(e for e in kernel_edits() if e.new == "(y_ptr is None)")
+    assert (asked.reason, asked.met) == (EVERYWHERE, None)
+    assert "y_ptr is not None" in asked.probe.new
+    compared = next(e for e in kernel_edits() if e.new == "(columns <= H)")
+    assert compared.met is None  # of indices, checks meet all there is
+
+
+def test_what_is_added_up_may_be_off_by_much() -> None:
+    text = KERNEL.replace("total = 0", "z = total = m")
+    added = next(e for e in kernel_edits() if text[e.start : e.end] == "m" and e.new == "z")
+    assert added.reason == UNREAD
+    assert "1e30" in added.probe.new
+
+
+@pytest.mark.parametrize(
+    ("call", "probe"),
+    [("x.reshape(n, h)", "x.reshape(-1)"), ("x.reshape(n, m, h)", "x.reshape(-1, h)")],
+)
+def test_a_shape_is_told_apart_by_none(call: str, probe: str) -> None:
+    (node,) = ast.parse(call).body
+    slips = exchanges(node.value, Here(kinds(named("softmax")), frozenset()))
+    assert {s.probe for s in slips} == {probe}
 
 
 def test_what_only_checks_or_explains_is_left_alone() -> None:

@@ -13,7 +13,7 @@ from derive.emit.backends import BACKENDS
 from derive.emit.files import source
 from derive.notation.op import Op
 from derive.verify.grid import is_sum, on_grid
-from derive.verify.mutation.alike import are_alike, is_even
+from derive.verify.mutation.alike import are_alike, are_one_gradient, is_even
 from derive.verify.mutation.edits import edits
 from derive.verify.mutation.kinds import kinds
 from derive.verify.mutation.load import loaded
@@ -122,6 +122,15 @@ def test_what_changes_no_output_is_proved() -> None:
     square = op_of("op s(x[h]) -> z\nu[h] = x[h] + 1\nz = 1[h]*u[h]^2\n")
     assert is_even(square, "u", backward=False)
     assert not is_even(square, "u", backward=True)
+
+
+def test_two_gradients_that_are_one_are_proved_to_be() -> None:
+    (added,) = parse("op f(x[b,h], r[b,h]) -> y[b,h]\ny[b,h] = tanh(x[b,h] + r[b,h])\n")
+    assert are_one_gradient(added, {"dx", "dr"})
+    assert not are_one_gradient(added, {"dx", "dy"})
+    (times,) = parse("op f(x[b,h], r[b,h]) -> y[b,h]\ny[b,h] = x[b,h]*r[b,h]\n")
+    assert are_alike(times, {"x", "r"})
+    assert not are_one_gradient(times, {"dx", "dr"})
 
 
 def test_a_polynomial_is_known_by_whole_numbers() -> None:
