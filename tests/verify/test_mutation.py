@@ -270,7 +270,7 @@ def test_a_slip_of_each_kind_is_made(kind: str, old: str, new: str | None) -> No
 
 
 def test_a_pointer_is_asked_for_or_not_wherever_it_is_met() -> None:
-    """Of a condition on numbers, both sides must be met; of one on pointers all there is, is met."""
+    """Of a condition on numbers both sides must be met; of one on pointers all there is, is."""
     asked = next(e for e in kernel_edits() if e.new == "(y_ptr is None)")
     assert (asked.reason, asked.met) == (EVERYWHERE, None)
     assert "y_ptr is not None" in asked.probe.new
