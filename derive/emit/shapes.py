@@ -71,6 +71,8 @@ class Shapes:
             "again",
             "ROWS",
             "EVEN",
+            "lines",
+            "blocks",
         )
         return {n: self.name(n) for n in (*plain, "work", "needs")}
 

@@ -32,7 +32,8 @@ def walk(schedule: Schedule, name: Namer) -> Walk:
     if not schedule.kept:
         if not schedule.columns:
             first, count = "tl.program_id(0)", name("count")
-            return Walk((), f"{first}, {count}, tl.num_programs(0)", count, (), "", ())
+            counts = (name("lines"), name("blocks"), count)
+            return Walk((), f"{first}, {count}, tl.num_programs(0)", count, (), "", counts)
         every, rows = f"tl.num_programs(0) * {ROWS}", name("rows")
         return Walk((), f"{program} * {ROWS}, {rows}, {every}", rows, (), every, (rows,))
     sharing, row = name("sharing"), name("row")

@@ -71,12 +71,12 @@ def source_of(kernel, job, rows, block):
     fixed["INNER"] = block // 4  # of a row in parts
     for place, parameter in enumerate(kernel.params):
         name = parameter.name
-        if parameter.is_constexpr or (name == "lines" and block == rows):  # one, mostly
-            signature[name], constants[name] = "constexpr", {**fixed, "lines": 1}.get(name, 1e-5)
+        if parameter.is_constexpr:
+            signature[name], constants[name] = "constexpr", fixed.get(name, 1e-5)
             continue
         pointer = f"*{dtype_of(name.removesuffix('_ptr'), job)}"
         signature[name] = pointer if name.endswith("_ptr") else "i64" if name == "rows" else "i32"
-        if not parameter.do_not_specialize and name not in ("lines", "blocks", "count"):
+        if not parameter.do_not_specialize:
             attributes[place,] = ALIGNED
     return ASTSource(kernel, signature, constants, attrs=attributes)
 
