@@ -149,8 +149,8 @@ class Totals:
         constants = [f"{n}: tl.constexpr" for n in ("ROWS", "BLOCK", "ACC")]
         sizes = [s.name for s in self._group_sizes]
         signature = [*map(self._pointer, names), programs, *columns, *sizes, *constants]
-        grid = f"triton.cdiv({self.length}, _COLUMNS)" if columns else "1"
-        grid = f"max({grid}, 1)" if columns and self._has_numbers else grid
+        length = f"max({self.length}, 1)" if self._has_numbers else self.length
+        grid = f"triton.cdiv({length}, _COLUMNS)" if columns else "1"
         if self.schedule.kept:
             count = groups(self.schedule)
             grid = f"{f'max({count}, 1)' if self._is_mixed else count} * {grid}"

@@ -36,7 +36,7 @@ from derive.verify.mutation.judge_source import UNREACHED, Source
 from derive.verify.mutation.kinds import Kinds, kinds
 from derive.verify.mutation.laboratory import Subject, judged
 from derive.verify.mutation.load import loaded
-from derive.verify.mutation.slips import EVERYWHERE, UNREAD, Here, exchanges
+from derive.verify.mutation.slips import EVERYWHERE, MORE, UNREAD, Here, exchanges
 from derive.verify.mutation.tolerances import ways
 from derive.verify.offset import far_from_zero
 from derive.verify.passes import by_themselves
@@ -276,6 +276,20 @@ def test_a_pointer_is_asked_for_or_not_wherever_it_is_met() -> None:
     assert "y_ptr is not None" in asked.probe.new
     compared = next(e for e in kernel_edits() if e.new == "(columns <= H)")
     assert compared.met is None  # of indices, checks meet all there is
+
+
+def test_programs_too_many_are_told_from_too_few() -> None:
+    text = "def _launch(x, n):\n    _row[(cdiv(max(n, 1), 64),)](x, n)\n"
+    (op,) = parse("op f(x[b,h]) -> y[b,h]\ny[b,h] = x[b,h]\n")
+    more = next(e for e in edits(text, kinds(op)) if text[e.start : e.end] == "1")
+    assert (more.new, more.reason) == ("2", MORE)
+    calls = {"cdiv": lambda a, b: -(-a // b), "_row": {}}
+    for start, count in ((1, 64), (0, 64)):
+        probe = more.probe.new.replace("max(n, 2)", str(count + start))
+        assert eval(probe.replace("max(n, 1)", str(count)), calls) == 1 + start
+    fewer = more.probe.new.replace("max(n, 2)", "1").replace("max(n, 1)", "65")
+    with pytest.raises(IndexError):
+        eval(fewer, calls)
 
 
 def test_what_is_added_up_may_be_off_by_much() -> None:

@@ -9,7 +9,18 @@ from dataclasses import dataclass, field, replace
 from derive.verify.mutation import exempt
 from derive.verify.mutation.exempt import called
 from derive.verify.mutation.kinds import Kinds
-from derive.verify.mutation.slips import EVERYWHERE, SAME, SLIPS, UNREAD, Here, Slip, magnified, met
+from derive.verify.mutation.slips import (
+    EVERYWHERE,
+    MORE,
+    SAME,
+    SLIPS,
+    UNREAD,
+    Here,
+    Slip,
+    magnified,
+    met,
+    no_fewer,
+)
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,9 @@ class _Walk:
 
     def compared(self, node: ast.stmt, part: ast.AST, edit: Edit, here: Here) -> Edit:
         """With a probe that raises where a size, or in a kernel an address, is another."""
+        if (grid := _grid(node)) is not None and self.holds(grid, edit):
+            start, end = self.span(grid)
+            return edit.probed(start, end, no_fewer(*self.sides(start, end, edit)), MORE)
         whole = part if here.is_kernel else None
         if isinstance(node, ast.Assign):
             several = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
@@ -207,6 +221,15 @@ def _asks(node: ast.stmt) -> bool:
     """Does it ask whether there is a tensor? Checks meet every set of those that are left out."""
     test = node.test if isinstance(node, ast.If) else None
     return isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Is | ast.IsNot)
+
+
+def _grid(node: ast.stmt) -> ast.expr | None:
+    """How many programs a launch has."""
+    launch = (
+        node.value.func if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) else None
+    )
+    several = launch.slice if isinstance(launch, ast.Subscript) else None
+    return several.elts[0] if isinstance(several, ast.Tuple) else None
 
 
 def _is_kernel(function: ast.FunctionDef) -> bool:

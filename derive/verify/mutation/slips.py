@@ -52,13 +52,14 @@ _CALLS = {  # a function, and one that could be taken for it
     "sqrt_": "rsqrt_",
 }
 _ELEMENTWISE = {"sqrt", "rsqrt", "exp", "log", "sin", "cos", "tan", "tanh", "sigmoid", "erf", "abs"}
-_COMMUTATIVE = {"maximum", "minimum", "_maximum", "_minimum", "addcmul_"}
+_COMMUTATIVE = {"max", "min", "maximum", "minimum", "_maximum", "_minimum", "addcmul_"}
 _ALLOCATING = {"empty", "zeros", "full", "new_zeros", "new_full"}
 _HUGE = "1e30"
 _OUTSIDE = "what stands where the mask does not hold reaches no result: NaN does not either"
 UNREAD = "what it changes reaches no result: 1e30 times as much does not either"
 SAME = "it is the same number: 1e30 times the difference changes nothing"
 EVERYWHERE = "it is the same wherever it is computed: what raises where it differs does not"
+MORE = "only more programs: what raises where there are fewer does not, and no check fails"
 SUFFICIENT = {EVERYWHERE, _OUTSIDE}  # the slip changes nothing if the probe does not
 _UNASKED = "nobody asks whether that needs a gradient"
 _ZERO = "what is masked is zero as it is: 1e30 times as much changes nothing"
@@ -330,6 +331,11 @@ def met(right: str, wrong: str) -> str:
     numbers = "getattr(getattr(c, 'handle', c), 'data', c)"
     differ = f"(lambda w, r: (w != r) & ((w == w) | (r == r)))({wrong}, {right})"
     return f"[{wrong}][(lambda c: int(getattr({numbers}, 'any', lambda: c)()))({differ})]"
+
+
+def no_fewer(right: str, wrong: str) -> str:
+    """What raises where the wrong number is smaller than the right one."""
+    return f"[{wrong}][int(({wrong}) < ({right}))]"
 
 
 def _is_sign(node: ast.Call) -> bool:
