@@ -31,7 +31,6 @@ from derive.verify.program import Place, in_pairs_of, in_short, program, stochas
 from derive.verify.reference import REAL, composed
 from derive.verify.relations import related, worst_violation
 from derive.verify.sample import (
-    SIZES,
     SMALL,
     Function,
     Sample,
@@ -42,6 +41,7 @@ from derive.verify.sample import (
     fresh,
     gradients,
     results,
+    sizes_for,
 )
 from derive.verify.small import other_sizes
 from derive.verify.switches import near_switches, where_it_switches
@@ -132,10 +132,11 @@ def _checked(name: str, check: Check, op: Op, module: ModuleType) -> Row:
 @cache
 def sample_for(op: Op, dtype: torch.dtype) -> Sample:
     """Inputs on which each term of the program counts at the tolerance of a type."""
+    sizes = sizes_for(op)
     if dtype == torch.float64:
-        return visible(_derivation(op), SIZES, DIFFERENCES)
-    first = visible(_derivation(op), SIZES, ROUNDINGS * torch.finfo(dtype).eps, dtype)
-    return visible(_derivation(op), SIZES, _allowed(op, first, dtype), dtype)
+        return visible(_derivation(op), sizes, DIFFERENCES)
+    first = visible(_derivation(op), sizes, ROUNDINGS * torch.finfo(dtype).eps, dtype)
+    return visible(_derivation(op), sizes, _allowed(op, first, dtype), dtype)
 
 
 @cache

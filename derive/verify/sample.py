@@ -18,6 +18,7 @@ from derive.notation.op import Op
 from derive.verify.reference import composed
 
 SIZES = (5, 7, 3, 6, 4, 2)  # lengths of the indices, distinct, so that a swapped axis shows
+MANY = (4, 3, 5, 7, 6, 2)  # of more than three indices: fewer rows
 SMALL = (3, 4, 5, 3, 4, 2)  # for what costs a run for each component
 
 Function = Callable[..., Any]
@@ -52,6 +53,11 @@ DRAWS: tuple[Callable[[Tensor], Tensor], ...] = (
     lambda t: 0.1 + 0.8 * torch.sigmoid(t),  # between 0 and 1
     lambda t: 1.5 + t.abs(),
 )
+
+
+def sizes_for(op: Op) -> tuple[int, ...]:
+    """Lengths of the indices of an op."""
+    return MANY if len({i.size for i in op.letters}) > 3 else SIZES
 
 
 def draw(op: Op, sizes: Sequence[int], seed: int = 0, dtype: torch.dtype = torch.float64) -> Sample:

@@ -27,7 +27,7 @@ from derive.verify.complex_step import by_complex_step
 from derive.verify.grid import is_sum, on_grid
 from derive.verify.memory import walks
 from derive.verify.reference import composed, evaluated, value
-from derive.verify.sample import SIZES, Sample, draw, errors, results
+from derive.verify.sample import Sample, draw, errors, results, sizes_for
 
 CLOSE = 1e-10
 _NEAR = 0.25  # how far the two sides are apart there, beside their size
@@ -116,7 +116,7 @@ def near_switches(op: Op, scalars: Mapping[str, float]) -> tuple[Near, ...]:
 
 @cache
 def _near_switches(op: Op, scalars: tuple[tuple[str, float], ...]) -> tuple[Near, ...]:
-    first = replace(draw(op, SIZES), scalars=dict(scalars))
+    first = replace(draw(op, sizes_for(op)), scalars=dict(scalars))
     found = [s for switch in switches(op) for s in _near(op, switch, first)]
     found += _told(op, first)
     extrema = _extrema(op)
@@ -166,7 +166,7 @@ def _at_the_ends(
     body, dummies = expr.open()
     wanted = {0, -1}
     for seed in range(_SEEDS):
-        drawn = replace(first, inputs=draw(op, SIZES, seed).inputs)
+        drawn = replace(first, inputs=draw(op, sizes_for(op), seed).inputs)
         values = evaluated(op, *drawn.inputs, **drawn.scalars)
         shape = [values[i.size.name] for i in (*axes, *dummies)]
         inside = value(body, (*axes, *dummies), values, drawn.inputs[0]).expand(shape)
@@ -227,7 +227,7 @@ def _others(op: Op, first: Sample) -> Iterator[Sample]:
     real = [k for k, t in enumerate(first.inputs) if t.is_floating_point()]
     yield from (_scaled(first, k, -1.0) for k in real)
     for seed in (1, 2, 3):
-        yield replace(first, inputs=draw(op, SIZES, seed).inputs)
+        yield replace(first, inputs=draw(op, sizes_for(op), seed).inputs)
     yield from (_scaled(first, k, scale) for scale in _SCALES for k in real)
 
 

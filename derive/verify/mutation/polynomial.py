@@ -20,7 +20,7 @@ from derive.notation.functions import Elementwise
 from derive.notation.nodes import Extremum, Scalar
 from derive.notation.op import Op
 from derive.notation.solution import Solution
-from derive.verify.sample import SIZES, Sample, draw, results
+from derive.verify.sample import Sample, draw, results, sizes_for
 from derive.verify.small import draws
 
 POLYNOMIAL = "it is the same polynomial: whole numbers give the same whole numbers"
@@ -57,7 +57,7 @@ def are_same_polynomial(op: Op, one: ModuleType, other: ModuleType) -> bool:
 
 def _whole(op: Op) -> Iterator[Sample]:
     """Samples of whole numbers, of several sizes."""
-    usual = (lambda seed=seed: draw(op, SIZES, seed) for seed in range(_SEEDS))
+    usual = (lambda seed=seed: draw(op, sizes_for(op), seed) for seed in range(_SEEDS))
     for drawn in (*usual, *draws(op)):
         try:
             sample = drawn()
