@@ -36,7 +36,7 @@ class OutOfBounds(Exception):
 
 
 class _Watched:
-    """torch, but for `empty` and `zeros`."""
+    """torch, but for `empty`, `zeros` and `einsum`."""
 
     def __init__(self) -> None:
         self.areas: list[Tensor] = []  # by their addresses
@@ -54,6 +54,10 @@ class _Watched:
     def zeros(self, size: Sequence[int], **options: Any) -> Tensor:
         """Zeros between numbers that are none."""
         return self.empty(size, **options).zero_()
+
+    def einsum(self, *told: Any) -> Tensor:
+        """The same product between numbers that are none: kernels read it."""
+        return self.hold(torch.einsum(*told))
 
     def hold(self, tensor: Tensor, apart: int = 0) -> Tensor:
         """The same numbers, between others that are none; so many of these after each row, too."""

@@ -88,7 +88,7 @@ class _Walk:
                 choice = place.chosen(part)
                 if choice and self.is_real(choice) and not (is_kernel and _asks(node)):
                     edit = replace(edit, met=self.met(choice, edit))
-                if slip.negates and part in (node, getattr(node, "value", None)):
+                if slip.negates and part in (node, _number(node)):
                     edit = replace(edit, negated=_target(node))
                 if slip.probe:
                     edit = edit.probed(*self.span(part), slip.probe, slip.reason)
@@ -230,6 +230,14 @@ def _grid(node: ast.stmt) -> ast.expr | None:
     )
     several = launch.slice if isinstance(launch, ast.Subscript) else None
     return several.elts[0] if isinstance(several, ast.Tuple) else None
+
+
+def _number(node: ast.stmt) -> ast.AST | None:
+    """What a statement computes, whatever type it is given then."""
+    value: ast.AST | None = getattr(node, "value", None)
+    while isinstance(value, ast.Call) and called(value) == "to":
+        value = value.func.value if isinstance(value.func, ast.Attribute) else None
+    return value
 
 
 def _is_kernel(function: ast.FunctionDef) -> bool:
