@@ -106,7 +106,7 @@ class Launcher:
         share = f"triton.cdiv({lines}, _FEW // {block})"
         yield f"{self.name('count')} = {share} * {self.name('blocks')}"
         for name, apart in spaced.items():
-            yield f"{self._matrix(name)}, {apart} = _as_lines({name}, {length})"
+            yield f"{self._matrix(name)}, {apart} = _as_lines({name}, {lines}, {length})"
 
     @property
     def _lines(self) -> tuple[str, str, str]:

@@ -167,7 +167,7 @@ class Shapes:
         """A public tensor as the formulas want it."""
         text = component.tensor.name
         if self.kernels and self.is_line(component):
-            return text
+            return f"_whole({text})" if isinstance(component.tensor, Labels) else text
         if self.is_leading(component):
             sizes = [f"{ROWS}({self.lead})", *(i.size.name for i in component.indices[1:])]
             text += f".reshape({', '.join(sizes)})"

@@ -103,8 +103,9 @@ class TritonModule:
             fused=False,
             names=io.helper_names,
             helpers=helpers_in(repr(parts) + repr(more.backs)),
-            column=back.column,
             backs=(backs := [back, *more.backs]),
+            column=next((b.column for b in backs if b.column), ""),
+            forward_column=back.column,
             shorter=tiles and max(forward.share, *(b.share for b in backs), 1) > 1,
             tuned=self.tuned if tiles else [],
             like=p.op.differentiable[0].tensor.name,
@@ -288,6 +289,8 @@ class TritonModule:
     def _prologue(self, kernels: KernelWriter) -> Iterable[Line]:
         """What needs no row; what kernels read is there, whichever gradients are needed."""
         read = {c.tensor for c in kernels.used}
+        for work in reversed(self.backward_work.prologue):
+            read |= work.uses if work.target.tensor in read else set()
         for work in self.backward_work.prologue:
             line = self._host_line(work, self.io.saved_inputs)
             yield line if work.target.tensor in read else self._line_if_needed(work, line)
@@ -300,7 +303,8 @@ class TritonModule:
             yield self._line_if_needed(work, line)
 
     def _line_if_needed(self, work: Work, line: Line) -> Line:
-        condition = self.io.condition(work.target.tensor)
+        tensor = work.target.tensor
+        condition = self.io.condition(self.backward_work.left_for.get(tensor, tensor))
         if not condition:
             return line
         code = f"{line.code} if {condition} else None"

@@ -87,6 +87,7 @@ class Schedule:
         """Does the host know it before rows are walked, of numbers that it is given for each?"""
         inputs, used = self.program.op.inputs, {c.tensor for c in statement.uses}
         thin = {self.axes[t] for t in used} <= {self.roles.rows, ()}
+        thin &= not statement.target.indices
         return bool(self.roles.columns) and thin and used <= {c.tensor for c in inputs}
 
     def _is_constant(self, work: Work) -> bool:
@@ -108,6 +109,8 @@ class Schedule:
         letters = self._letters(statement)
         expr = statement.expr
         for total in _outer(statement.expr):
+            if self._waits(total):
+                continue
             asks = self._needs_memory(self._sum(total, letters), letters, statement.target)
             if asks or self._comes_before(total, letters, statement):
                 left = self._left(total, statement, letters)
@@ -129,12 +132,13 @@ class Schedule:
 
     def _comes_before(self, total: Bound, letters: dict[Index, Axis], statement: Statement) -> bool:
         """Is it a row's own sum, in a statement that waits for all rows?"""
-        used = {c.tensor for c in total.atoms(Component)}
         carried, summed = self._axes_of(total, letters)
         own = {*self.roles.rows, *self.roles.columns} <= carried and not summed & {*self.roles.rows}
-        return (
-            own and not used & self._late and bool(self._late & {c.tensor for c in statement.uses})
-        )
+        return own and bool(self._late & {c.tensor for c in statement.uses})
+
+    def _waits(self, total: Bound) -> bool:
+        """Is it a sum of what is known only after all rows?"""
+        return bool(self._late & {c.tensor for c in total.atoms(Component)})
 
     def _is_of_group(self, carried: set[Axis], summed: set[Axis], target: list[Axis]) -> bool:
         """Is it a sum over the rows of a group, of which each column stays?"""
@@ -172,6 +176,8 @@ class Schedule:
         if inner and set(self.axes[tensor]) & set(self.roles.columns):
             self._parts.add(tensor)
             self._late.add(tensor)
+        if len({*self.axes[tensor]}) < len(own):  # two letters along one axis
+            return None
         target = Component(tensor, *(spare[i] for i in own))
         value = (Contraction(body, *inner) if inner else body).xreplace(spare)
         note = equation_text(target, value, self.program.op.letters)
@@ -285,7 +291,7 @@ class Schedule:
         for total in _outer(statement.expr):
             found = self._sum(total, letters)
             of_host = found.over_rows and self._is_early(statement)
-            of_host |= self._needs_memory(found, letters, target)
+            of_host |= self._waits(total) or self._needs_memory(found, letters, target)
             if target.tensor not in self._parts and of_host:
                 late = True
                 continue

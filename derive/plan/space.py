@@ -43,7 +43,7 @@ def row_space(op: Op, classes: AxisClasses, equations: Sequence[Equation]) -> Sp
         return None
     if not _countable(op, classes, wide):
         return None
-    if _is_flat(axes, classes):
+    if _is_flat(axes, equations, classes):
         return Space(wide, ())
     found = [
         space
@@ -58,9 +58,12 @@ def _beside(columns: tuple[Axis, ...], wide: tuple[Axis, ...]) -> Space:
     return Space(tuple(a for a in wide if a not in columns), columns)
 
 
-def _is_flat(axes: list[tuple[Axis, ...]], classes: AxisClasses) -> bool:
+def _is_flat(
+    axes: list[tuple[Axis, ...]], equations: Sequence[Equation], classes: AxisClasses
+) -> bool:
     """Is each number computed from those at the same place, whatever place it is?"""
-    return len({a for a in axes if a}) == 1 and not classes.summed and not classes.counted
+    summed = any(s.axes for e in equations for s in _sums(e, classes))
+    return len({a for a in axes if a}) == 1 and not summed and not classes.counted
 
 
 def _candidates(op: Op, classes: AxisClasses, wide: tuple[Axis, ...]) -> list[tuple[Axis, ...]]:
@@ -101,7 +104,7 @@ class _Reading:
         if target not in (rows | columns, rows, columns, set()):
             return False
         late = bool(self.late & {c.tensor for c in equation.expr.atoms(Component)})
-        early = bool(columns) and self._is_thin(equation)
+        early = bool(columns) and not target and self._is_thin(equation)
         for found in _sums(equation, self.classes):
             if found.axes & rows:
                 late |= not early
@@ -114,7 +117,7 @@ class _Reading:
         return not late or not target & rows
 
     def _is_thin(self, equation: Equation) -> bool:
-        """Is it about numbers that are given for each row? The host knows it before the rows."""
+        """Is it about numbers given for each row? The host knows a sum of these before the rows."""
         found = equation.expr.atoms(Component)
         thin = {self.classes.of(c) for c in found} <= {self.space.rows, ()}
         return thin and {c.tensor for c in found} <= self.inputs

@@ -52,7 +52,7 @@ def test_what_lies_side_by_side_is_a_line(name: str) -> None:
     tensor, module = make(), swiglu()
     found = module._lines(tensor.numel(), tensor)
     assert found[:2] == (tensor.numel() // max(length, 1), length)
-    matrix, apart = module._as_lines(tensor, length)
+    matrix, apart = module._as_lines(tensor, *found[:2])
     assert (matrix.data_ptr() != tensor.data_ptr()) == copied
     assert torch.equal(matrix.reshape(tensor.shape), tensor)
     assert matrix.shape == found[:2]
