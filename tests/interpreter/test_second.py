@@ -19,9 +19,14 @@ import torch
 from torch import Tensor
 
 import derive
+from derive.catalogue import load_all
+from derive.notation.nodes import Labels
+from derive.notation.op import Op
 from derive.verify.reference import composed
+from derive.verify.run import sample_for
 from derive.verify.sample import SIZES, Sample, draw, error
 from derive.verify.tiles import in_tiles
+from tests.samples import TESTS, named
 
 torch.set_num_threads(1)
 
@@ -100,3 +105,55 @@ def test_further_derivatives_are_those_of_the_formulas() -> None:
     assert module._is_last(x.detach()) is False
     with torch.no_grad():
         assert module._is_last(x)
+
+
+def labels_of(op: Op) -> bool:
+    """Are some inputs integers?"""
+    return any(isinstance(c.tensor, Labels) for c in op.inputs)
+
+
+WAITING = [op.name for op in load_all(TESTS / "ops" / "waiting.op") if not labels_of(op)]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", WAITING)
+def test_each_input_alone_is_differentiated_twice(name: str, way: str) -> None:
+    """Then no cotangent is, and of what waits for all rows only a part is asked for."""
+    op = named(name)
+    module, sample = derive.build(op, "triton"), sample_for(op, torch.float64)
+
+    def twice(call: Callable[..., Any], which: int) -> list[Tensor]:
+        leaves = [t.clone().requires_grad_(k == which) for k, t in enumerate(sample.inputs)]
+        found = call(*leaves)
+        outputs = [y for y in (found if isinstance(found, tuple) else (found,)) if y.requires_grad]
+        total = sum((y * y.detach().sin()).sum() for y in outputs)
+        (first,) = torch.autograd.grad(total, leaves[which], create_graph=True)
+        again = torch.zeros_like(first)  # where the gradient does not change
+        if first.requires_grad:
+            (again,) = torch.autograd.grad(
+                (first * first.detach()).sum(),
+                leaves[which],
+                allow_unused=True,
+                materialize_grads=True,
+            )
+        return [*outputs, first, again]
+
+    with WAYS[way](module):
+        for which in range(len(op.inputs)):
+            got, want = twice(getattr(module, name), which), twice(composed(op), which)
+            assert max(error(g, w) for g, w in zip(got, want, strict=True)) <= 1e-9
+
+
+def test_labels_of_numbers_are_integers() -> None:
+    op = named("labelled_numbers")
+    module, x = derive.build(op, "triton"), torch.randn(5)
+    assert torch.equal(module.labelled_numbers(x, torch.zeros(5, dtype=torch.int64)), x**2)
+    with pytest.raises(IndexError, match="integers"):
+        module.labelled_numbers(x, torch.zeros(5))
+
+
+def test_a_backward_pass_refuses_tensors_of_other_sizes() -> None:
+    module = derive.build(derive.load("swiglu"), "triton")
+    for count in (2, 8):
+        with pytest.raises(RuntimeError):
+            module.swiglu_backward(torch.randn(4), torch.randn(count), torch.randn(count))
