@@ -17,6 +17,7 @@ FUNCTION_WORDS = frozenset({*WORDS, *REDUCTIONS})
 RESERVED = FUNCTION_WORDS | {"delta", "where", "solve", "op", "pi"}
 
 # What generated files import, define or call; a tensor of this name would hide it.
+CONSTANTS = frozenset({"BLOCK", "ACC"})  # of every kernel
 HIDDEN = frozenset({
     *("torch", "triton", "tl", "np", "numpy", "math", "functools", "typing", "Any"),
     *("Tensor", "Function", "nn", "autograd", "library", "ctx", "self", "cls"),
@@ -62,6 +63,14 @@ def tensor_fault(name: str) -> tuple[str, str, str] | None:
             _offer(name),
         )
     return found
+
+
+def size_fault(index: str) -> tuple[str, str, str] | None:
+    """Why the size of an index may not have its name."""
+    if index.upper() in CONSTANTS:
+        why = f"the size of `{index}`, {index.upper()}, would hide a name of the generated code"
+        return "E204", why, _offer(index)
+    return None
 
 
 def op_fault(name: str) -> tuple[str, str, str] | None:

@@ -215,6 +215,11 @@ def test_names_that_are_refused(name: str, code: str) -> None:
     assert all(d.help for d in caught.value.diagnostics if d.code == code)
 
 
+@pytest.mark.parametrize("index", ["block", "acc"])
+def test_indices_whose_sizes_hide_a_constant_are_refused(index: str) -> None:
+    assert codes(f"op f(x[b,{index}]) -> y[b]\ny[b] = 1[{index}]*x[b,{index}]\n") == ["E204"]
+
+
 @pytest.mark.parametrize("name", ["S", "E", "I", "d", "input", "x_1", "gamma", "e", "Q", "b"])
 def test_names_that_are_good(name: str) -> None:
     assert read(f"op f({name}[h]) -> y[h]\ny[h] = 2*{name}[h]\n").inputs[0].tensor.name == name
