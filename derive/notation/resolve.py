@@ -56,7 +56,7 @@ class Resolver:
             self._declare(declared, rank)
         for rank, parameter in enumerate(head.parameters):
             self._declare_scalar(parameter, rank)
-        self._check_sizes()
+        self._check_size_names()
         self._check_merged()
         if all(d.values is not None for d in head.inputs):
             self.report.add("E112", head.name_span, "an op takes at least one tensor of numbers")
@@ -90,7 +90,7 @@ class Resolver:
             k for d in self.head.inputs for group in groups(d) if len(group) == 1 for k in group
         }
 
-    def _check_sizes(self) -> None:
+    def _check_size_names(self) -> None:
         for letter in (k for declared in self.head.inputs for k in declared.letters):
             self._check_name(letter.span, names.size_fault(letter.name))
 
