@@ -118,7 +118,8 @@ class Labels(Tensor):
         return (self.name, self.rank, self.values, self.groups, self.sentinels)
 
     def _hashable_content(self) -> tuple[Any, ...]:
-        return (self.rank, self.name, self.values, self.groups, self.sentinels)
+        values = () if self.values is None else (self.values,)  # what SymPy sorts must have an order
+        return (self.rank, self.name, values, self.groups, self.sentinels)
 
 
 class Index(Named):
