@@ -118,7 +118,7 @@ class Labels(Tensor):
         return (self.name, self.rank, self.values, self.groups, self.sentinels)
 
     def _hashable_content(self) -> tuple[Any, ...]:
-        values = () if self.values is None else (self.values,)  # what SymPy sorts must have an order
+        values = () if self.values is None else (self.values,)  # SymPy sorts it
         return (self.rank, self.name, values, self.groups, self.sentinels)
 
 
