@@ -40,6 +40,7 @@ class BlockWriter(KernelWriter):
             self._there(),
             rows=self.walk,
             once=bool(self.partials) or not self.layout.columns,
+            single=not self.schedule.rows,
         )
 
     def _there(self) -> tuple[str, ...]:

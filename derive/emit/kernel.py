@@ -51,6 +51,7 @@ class Kernel:
     rows: Walk | None = None  # how a program walks over them, if it does
     once: bool = False  # must it be known which rows come again?
     in_memory: bool = False  # are sums over rows added up there?
+    single: bool = False  # is there one row?
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ class TileWriter(KernelWriter):
             self.walk,
             once=bool(self.partials),
             in_memory=self.adds_in_memory,
+            single=not self.schedule.rows,
         )
 
     # -- rows in parts ----------------------------------------------------------------------------

@@ -22,8 +22,8 @@ from derive.verify.sample import Sample
 
 CLOSE = 4 * torch.finfo(torch.float64).eps  # of a value, and of what rounded arguments do to it
 _VALUES = (
-    *(-30.0, -7.0, -1.5, -0.5, -0.0999, -1e-3, -1e-9, 0.0),
-    *(1e-5, 0.02, 0.0999, 0.25, 1.0, 1.5, 30.0, float("nan")),
+    *(float("-inf"), -30.0, -1.5, -0.5, -0.0999, -1e-3, -1e-9, 0.0),
+    *(1e-5, 0.02, 0.0999, 1.0, 1.5, 30.0, float("inf"), float("nan")),
 )
 _STEP = 1e-6
 _KERNEL = """
@@ -37,7 +37,15 @@ def apply(a_ptr, b_ptr, y_ptr, BLOCK: tl.constexpr):
     b = tl.load(b_ptr + at)
     tl.store(y_ptr + at, {expression})
 """
+_PRODUCTS = (-8, -3, -1.5, -1, -0.5, 0.5, 1, 1.5, 2, 3, 4, 6.5, 7.5, 8)  # powers that are products
+_LOGARITHMS = (-9.3, -9, -0.3, 0.7, 9, 9.3, 10)  # and those that are not
 _REDUCTIONS = {"_largest": torch.amax, "_smallest": torch.amin}
+
+_POWER = "_real_power"
+_BY_PRODUCTS, _BY_LOGARITHMS = (
+    {f"{_POWER}(a, {power})" for power in powers} for powers in (_PRODUCTS, _LOGARITHMS)
+)
+_OF_ROOTS = {f"{_POWER}(a, {power})" for power in _PRODUCTS if power % 1}  # of -inf: torch has both
 
 Function = Callable[..., Tensor]
 
@@ -55,7 +63,14 @@ def _own(module: ModuleType) -> Iterator[tuple[str, Function]]:
             yield row.triton.format(*arguments), _taking(FUNCTIONS[row.name], row.arity)
     for name, reduction in _REDUCTIONS.items():
         if hasattr(module, name):
-            yield f"{name}(a, 0) + 0 * b", _everywhere(reduction)
+            yield f"{name}(a, 0) + tl.where(b == b, 0.0, 0.0)", _everywhere(reduction)
+    if hasattr(module, _POWER):
+        for power in (*_PRODUCTS, *_LOGARITHMS):
+            yield f"{_POWER}(a, {power})", _power(power)
+
+
+def _power(power: float) -> Function:
+    return lambda a, _b: a**power
 
 
 def _taking(function: Function, arity: int) -> Function:
@@ -81,12 +96,16 @@ def by_themselves(op: Op, module: ModuleType, sample: Sample) -> tuple[float, fl
     for expression, function in found:
         kernel = _kernel(expression, module)
         for kept in (torch.full_like(a, True, dtype=torch.bool), ~(a.isnan() | b.isnan())):
-            x, y = torch.where(kept, a, 0.5), torch.where(kept, b, 0.5)
+            known = kept & ~a.isneginf() if expression in _OF_ROOTS else kept
+            x, y = torch.where(known, a, 0.5), torch.where(known, b, 0.5)
             got, want = torch.empty_like(a), function(x, y)
             kernel[(1,)](x, y, got, BLOCK=len(a))
             if not torch.equal(got.isnan(), want.isnan()):
                 return float("inf"), CLOSE, f"{expression} at what is not a number"
-            worst = max(worst, _error(got, want, _felt(function, x, y, want)))
+            felt = want.abs() if expression in _BY_PRODUCTS else _felt(function, x, y, want)
+            if expression in _BY_LOGARITHMS:  # what the rounding of the power does
+                felt += (want * want.abs().log()).abs()
+            worst = max(worst, _error(got, want, felt))
     return worst, CLOSE, f"{len(found)} functions"
 
 

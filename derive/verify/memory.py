@@ -139,7 +139,8 @@ def walks(module: ModuleType) -> Iterator[AbstractContextManager[object]]:
         choose = partial(_two_at_once, getattr(module, "_choose", None))
         yield _changed(module, _FEW=16, _COLUMNS=1, _programs=lambda *_: 2, _choose=choose)
     if hasattr(module, "_lines"):
-        yield _changed(module, _FEW=2, _programs=lambda *_: 2)
+        for few in (8, 2):
+            yield _changed(module, _FEW=few, _programs=lambda *_: 2)
     if has_tiles(module):
         yield _alone(module)
 

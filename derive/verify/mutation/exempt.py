@@ -136,9 +136,27 @@ def first_order(tree: ast.Module) -> Iterator[ast.AST]:
 
     What differentiates twice or forward is held by gradgradcheck, and by tests of each mode.
     """
+    asked = _asked(tree)
     for node in tree.body:
         second = isinstance(node, ast.FunctionDef) and any(m in node.name for m in _MORE)
         other = isinstance(node, ast.ClassDef) and node.name.endswith(_CLASSES)
         within = isinstance(node, ast.FunctionDef) and node.name in FUNCTIONS
+        within |= isinstance(node, ast.FunctionDef) and node.name not in asked
         if not second and not other and not within:
             yield from (n for n in ast.walk(node) if getattr(n, "name", "") != "jvp")
+
+
+def _asked(tree: ast.Module) -> set[str]:
+    """The names of functions that are public, or that something but the other modes asks for."""
+    functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
+    found = {n for n in functions if not n.startswith("_")}
+    todo: list[ast.AST] = [n for n in tree.body if not isinstance(n, ast.FunctionDef)]
+    todo += [functions[n] for n in found]
+    while todo:
+        node = todo.pop()
+        if any(m in getattr(node, "name", "") for m in (*_MORE, *_CLASSES)):
+            continue
+        names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} & functions.keys()
+        todo += [functions[n] for n in names - found]
+        found |= names
+    return found

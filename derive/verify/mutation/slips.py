@@ -189,10 +189,11 @@ def constants(node: ast.AST, here: Here) -> Iterator[Slip]:
 
 
 def _fewer(several: ast.expr, upper: ast.expr | None) -> Iterator[Slip]:
-    """The last one left out, or in its place what raises if it is asked whether it holds."""
+    """The last one left out, or in its place the contrary."""
     if isinstance(upper, ast.Constant) and isinstance(upper.value, int):
         fewer = f"{ast.unparse(several)}[:{upper.value - 1}]"
-        yield Slip("constant", fewer, probe=f"(*{fewer}, torch.ones(2))", reason=_UNASKED)
+        contrary = f"not {ast.unparse(several)}[{upper.value - 1}]"
+        yield Slip("constant", fewer, probe=f"(*{fewer}, {contrary})", reason=_UNASKED)
 
 
 def calls(node: ast.AST, _here: Here) -> Iterator[Slip]:
@@ -328,9 +329,10 @@ def met(right: str, wrong: str) -> str:
 
     NaN, of which no two are equal, is NaN in both.
     """
-    numbers = "getattr(getattr(c, 'handle', c), 'data', c)"
-    differ = f"(lambda w, r: (w != r) & ((w == w) | (r == r)))({wrong}, {right})"
-    return f"[{wrong}][(lambda c: int(getattr({numbers}, 'any', lambda: c)()))({differ})]"
+    numbers = "(lambda c: getattr(getattr(c, 'handle', c), 'data', c))"
+    differ = "lambda w, r: (w != r) & ((w == w) | (r == r))"
+    found = f"({differ})(*map({numbers}, ({wrong}, {right})))"
+    return f"[{wrong}][(lambda c: int(getattr(c, 'any', lambda: c)()))({found})]"
 
 
 def no_fewer(right: str, wrong: str) -> str:
