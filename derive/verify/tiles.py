@@ -41,7 +41,7 @@ def in_tiles(module: ModuleType, columns: int = 0, rows: int = 1) -> AbstractCon
 def _so_many(choose: Any, columns: int, rows: int, length: int, *told: Any) -> tuple[Any, ...]:
     """The kernel that would be chosen, for so many columns and rows at once."""
     kernel, many, _, warps = choose(length, *told)
-    return kernel, max(many, rows), columns or (4 if length > 4 else 2), warps
+    return kernel, max(many, rows), columns or (4 if length > 6 else 2), warps
 
 
 def one_at_a_time_in_tiles(op: Op, module: ModuleType, sample: Sample) -> tuple[float, float, str]:

@@ -147,16 +147,21 @@ def first_order(tree: ast.Module) -> Iterator[ast.AST]:
 
 
 def _asked(tree: ast.Module) -> set[str]:
-    """The names of functions that are public, or that something but the other modes asks for."""
+    """The names of functions, without those that only the other modes ask for."""
     functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
-    found = {n for n in functions if not n.startswith("_")}
-    todo: list[ast.AST] = [n for n in tree.body if not isinstance(n, ast.FunctionDef)]
+    asks = {id(n): _names(n) & functions.keys() for n in tree.body}
+    everywhere: set[str] = set().union(*asks.values())
+    found = {n for n in functions if not n.startswith("_") or n not in everywhere}
+    todo: list[ast.stmt] = [n for n in tree.body if not isinstance(n, ast.FunctionDef)]
     todo += [functions[n] for n in found]
     while todo:
         node = todo.pop()
-        if any(m in getattr(node, "name", "") for m in (*_MORE, *_CLASSES)):
-            continue
-        names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} & functions.keys()
-        todo += [functions[n] for n in names - found]
-        found |= names
+        if not any(m in getattr(node, "name", "") for m in (*_MORE, *_CLASSES)):
+            todo += [functions[n] for n in asks[id(node)] - found]
+            found |= asks[id(node)]
     return found
+
+
+def _names(node: ast.stmt) -> set[str]:
+    """The names that stand in a statement."""
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
