@@ -34,6 +34,7 @@ from derive.notation.text import equation_text
 from derive.plan.axes import Axis
 from derive.plan.program import Program
 from derive.plan.roles import Roles
+from derive.plan.space import Space, is_early
 from derive.plan.statement import Statement
 from derive.plan.work import FULL, PART, ROW, SCALAR, SHARED, RowSum, Work
 
@@ -84,11 +85,13 @@ class Schedule:
         return self.prologue if shared or self._is_constant(work) else self.work
 
     def _is_early(self, statement: Statement) -> bool:
-        """Does the host know it before rows are walked, of numbers that it is given for each?"""
         inputs, used = self.program.op.inputs, {c.tensor for c in statement.uses}
-        thin = {self.axes[t] for t in used} <= {self.roles.rows, ()}
-        thin &= not statement.target.indices
-        return bool(self.roles.columns) and thin and used <= {c.tensor for c in inputs}
+        space, target = (
+            Space(self.roles.rows, self.roles.columns),
+            self.axes[statement.target.tensor],
+        )
+        given = used <= {c.tensor for c in inputs}
+        return given and is_early(space, target, (self.axes[t] for t in used))
 
     def _is_constant(self, work: Work) -> bool:
         """Is it a number for each place along some of the axes? Many rows would write it."""

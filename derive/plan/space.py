@@ -6,7 +6,7 @@ over rows, the mean of a loss, is added up after all rows are known.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sympy import KroneckerDelta
@@ -51,6 +51,14 @@ def row_space(op: Op, classes: AxisClasses, equations: Sequence[Equation]) -> Sp
         if _holds(op, equations, classes, space := _beside(columns, wide))
     ]
     return next((space for space in found if space.rows), found[0] if found else None)
+
+
+def is_early(space: Space, target: Sequence[Axis], used: Iterable[tuple[Axis, ...]]) -> bool:
+    """Does the host know a sum over rows before these are walked, if what it uses is given?
+
+    It does if that is a number for each row, and the sum is a number for all.
+    """
+    return bool(space.columns) and not target and set(used) <= {space.rows, ()}
 
 
 def _beside(columns: tuple[Axis, ...], wide: tuple[Axis, ...]) -> Space:
@@ -104,7 +112,7 @@ class _Reading:
         if target not in (rows | columns, rows, columns, set()):
             return False
         late = bool(self.late & {c.tensor for c in equation.expr.atoms(Component)})
-        early = bool(columns) and not target and self._is_thin(equation)
+        early = self._is_early(equation)
         for found in _sums(equation, self.classes):
             if found.axes & rows:
                 late |= not early
@@ -116,11 +124,10 @@ class _Reading:
             self.late.add(equation.target.tensor)
         return not late or not target & rows
 
-    def _is_thin(self, equation: Equation) -> bool:
-        """Is it about numbers given for each row? The host knows a sum of these before the rows."""
+    def _is_early(self, equation: Equation) -> bool:
         found = equation.expr.atoms(Component)
-        thin = {self.classes.of(c) for c in found} <= {self.space.rows, ()}
-        return thin and {c.tensor for c in found} <= self.inputs
+        target, used = self.classes.of(equation.target), map(self.classes.of, found)
+        return is_early(self.space, target, used) and {c.tensor for c in found} <= self.inputs
 
 
 def _holds(op: Op, equations: Sequence[Equation], classes: AxisClasses, space: Space) -> bool:

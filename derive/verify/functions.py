@@ -45,7 +45,9 @@ _POWER = "_real_power"
 _BY_PRODUCTS, _BY_LOGARITHMS = (
     {f"{_POWER}(a, {power})" for power in powers} for powers in (_PRODUCTS, _LOGARITHMS)
 )
-_OF_ROOTS = {f"{_POWER}(a, {power})" for power in _PRODUCTS if power % 1}  # of -inf: torch has both
+_OF_ROOTS = {
+    f"{_POWER}(a, {power})" for power in _PRODUCTS if power % 1
+}  # torch: inf or NaN at -inf
 
 Function = Callable[..., Tensor]
 

@@ -13,7 +13,7 @@ from derive.notation.op import Op
 from derive.plan.roles import roles
 from derive.verify.sample import Sample
 
-_LINES = 6
+_LINES = 6  # more than two programs take, and as many as no first axis has numbers
 
 
 def led(op: Op, sample: Sample, change: Callable[[Tensor], Tensor]) -> Sample:

@@ -218,7 +218,7 @@ def _target(node: ast.stmt) -> str:
 
 
 def _asks(node: ast.stmt) -> bool:
-    """Does it ask whether there is a tensor? Checks meet every set of those that are left out."""
+    """Does it ask whether there is a tensor? Checks leave out none, all, and all but each."""
     test = node.test if isinstance(node, ast.If) else None
     return isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Is | ast.IsNot)
 
