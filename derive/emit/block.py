@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
+from operator import attrgetter
 
 from derive.emit.kernel import EXTREMA, Kernel, KernelWriter
 from derive.emit.layout import AXIS
 from derive.emit.registers import tensors_of
 from derive.emit.source import Line, assign
+from derive.notation.nodes import Component
 from derive.plan.work import FULL, ROW, SCALAR, SHARED, RowSum, Work
 
 
@@ -16,16 +19,12 @@ class BlockWriter(KernelWriter):
 
     def kernel(self, kernel: str) -> Kernel:
         """The kernel of this name."""
-        shared = [
-            c
-            for c in self.used
-            if self.schedule.kind(c) in (SHARED, SCALAR) or self.at.is_of_group(c)
-        ]
+        shared = [c for c in self.used if self._is_shared(c)]
         zeros = {True: self.layout.shape(FULL), False: self.layout.shape(ROW)}
         return Kernel(
             self._signature(kernel),
             (*self._coordinates(of_rows=False), *self._size_lines()),
-            tuple(map(self._load, shared)),
+            tuple(self._load(c) for c in shared if c not in self.late),
             tuple(
                 f"{p.name} = tl.zeros({zeros[p.total.keeps_column]}, ACC)" for p in self.partials
             ),
@@ -35,7 +34,7 @@ class BlockWriter(KernelWriter):
             ),
             tuple(self._lines()),
             (),
-            tuple(self._store(c, n) for c, n in self.results),
+            (),
             tuple(map(self._part_store, self.partials)),
             self._there(),
             rows=self.walk,
@@ -51,13 +50,42 @@ class BlockWriter(KernelWriter):
             return self._columns()
         return (*self._columns_in_parts(), *self._part_lines())
 
+    @property
+    def _indent(self) -> int:
+        return 8 if self.persistent else 4
+
+    def _is_shared(self, component: Component) -> bool:
+        return self.schedule.kind(component) in (SHARED, SCALAR) or self.at.is_of_group(component)
+
+    @cached_property
+    def late(self) -> list[Component]:
+        """What all rows share and no sum needs, where a program has a few rows.
+
+        It is loaded after the sums, from a cache by then, and takes no registers before.
+        """
+        needed = tensors_of(self.schedule.live_sums)
+        for work in reversed(self.live):
+            if work.sums or work.target.tensor in needed:
+                needed |= work.uses
+        summed = not self.persistent and any(w.sums for w in self.live)
+        shared = [c for c in self.used if summed and self.schedule.kind(c) == SHARED]
+        return [c for c in shared if c.tensor not in needed and not self.at.is_of_group(c)]
+
     def _lines(self) -> Iterator[Line]:
-        """What a row computes; a sum over rows is added to as early as can be: less is held."""
-        left, told = list(self.partials), set()
+        """What a row computes; what is done with it at once is not held: less is.
+
+        A sum over rows is added to as early as can be, and the one that needs least comes first.
+        """
+        left, told = sorted(self.partials, key=attrgetter("uses")), set()
+        late = [*self.late]
         unknown = {w.target.tensor for w in self.live}
         for work in (None, *self.live):
             if work is not None:
+                yield from (self._inside(self._load(c)) for c in late if c.tensor in work.uses)
+                late = [c for c in late if c.tensor not in work.uses]
                 yield self._line_of(work)
+                results = (r for r in self.results if r[0].tensor == work.target.tensor)
+                yield from (self._inside(self._store(*r)) for r in results)
                 unknown.remove(work.target.tensor)
             ready = [p for p in left if not unknown & tensors_of([p.total.body])]
             left = [p for p in left if p not in ready]
@@ -66,6 +94,10 @@ class BlockWriter(KernelWriter):
                 code = assign(f"{part.name} +", self._added(part), 8).replace(" + = ", " += ", 1)
                 yield Line("" if note in told else note, code)
                 told.add(note)
+
+    def _inside(self, code: str) -> Line:
+        """Lines among those of a row."""
+        return Line("", code.replace("\n", "\n" + " " * self._indent))
 
     def _reduced(self, total: RowSum) -> str:
         """A sum, or the largest or smallest value, of what stands inside the row."""
@@ -77,7 +109,7 @@ class BlockWriter(KernelWriter):
 
     def _line_of(self, work: Work) -> Line:
         if self._is_part(work.target):
-            name, indent = work.target.tensor.name, 8 if self.persistent else 4
-            return Line(work.statement.note, assign(name, self._parts_of(work), indent))
+            code = assign(work.target.tensor.name, self._parts_of(work), self._indent)
+            return Line(work.statement.note, code)
         sums = {s.marker.tensor.name: self._reduced(s) for s in work.sums}
-        return self._line(work, sums, 8 if self.persistent else 4)
+        return self._line(work, sums, self._indent)

@@ -233,7 +233,7 @@ class GroupModule:
 
     def _parts(self, kernels: KernelWriter) -> Iterator[str]:
         if kernels.persistent:
-            yield self.launcher.programs(self.like, self.schedule)
+            yield self.launcher.programs(self.like, kernels)
             yield from self.totals.parts(self.name("programs"))
 
     def _returns(self) -> str:

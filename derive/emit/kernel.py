@@ -28,8 +28,8 @@ class Pass:
     starts: tuple[str, ...]  # accumulators before the walk
     loads: tuple[str, ...]
     lines: tuple[Line, ...]
-    adds: tuple[str, ...]
-    stores: tuple[str, ...]
+    stores: tuple[str, ...]  # results, and sums over rows that are kept in memory
+    adds: tuple[str, ...]  # to sums of a row: what stays in registers comes after what leaves them
     after: tuple[Line, ...]  # statistics, known once the row was walked
 
 
@@ -61,6 +61,11 @@ class Partial:
     work: Work
     total: RowSum
     name: str
+
+    @property
+    def uses(self) -> int:
+        """How many tensors a summand is made of."""
+        return len(tensors_of([self.total.body]))
 
 
 def partials(schedule: Schedule, name: Namer) -> tuple[Partial, ...]:

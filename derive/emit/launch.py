@@ -12,7 +12,6 @@ from derive.emit.source import Line, bracketed
 from derive.emit.totals import AddUp
 from derive.emit.walk import group_size, groups
 from derive.notation.nodes import Extremum
-from derive.plan.rows import Schedule
 from derive.plan.statement import Statement
 
 
@@ -112,9 +111,10 @@ class Launcher:
     def _lines(self) -> tuple[str, str, str]:
         return self.name("lines"), self.name("length"), self.name("block")
 
-    def programs(self, like: str, schedule: Schedule) -> str:
+    def programs(self, like: str, writer: KernelWriter) -> str:
         """The line that tells how many programs share the rows."""
-        many, warps = self._at_once()
+        schedule = writer.schedule
+        many, warps = self._at_once(writer)
         programs, rows = self.name("programs"), self.name("rows")
         if not self._columns:
             return f"{programs} = _programs({self.name('count')}, {warps}, {like})"
@@ -131,7 +131,7 @@ class Launcher:
     def call(self, way: str, writer: KernelWriter) -> str:
         """The launch: as many programs as there are rows to take, or fewer that walk over them."""
         kernel, block = self.name("kernel"), self.name("block")
-        many, warps = self._at_once()
+        many, warps = self._at_once(writer)
         shape = [f"BLOCK={block}", *(self._even(writer, block) if self._columns else [])]
         kernel = kernel if self._columns else f"_{way}_row"
         launch = [
@@ -166,7 +166,8 @@ class Launcher:
     def _columns(self) -> bool:
         return bool(self.at.schedule.columns)
 
-    def _at_once(self) -> tuple[str, str]:
+    def _at_once(self, writer: KernelWriter) -> tuple[str, str]:
         """How many rows a program takes at once, and by how many warps."""
+        dense = ", 256" if writer.share > 1 else ""
         names = self.name("many"), self.name("warps")
-        return names if self._columns else ("_FEW", "_warps(_FEW)")
+        return names if self._columns else ("_FEW", f"_warps(_FEW{dense})")

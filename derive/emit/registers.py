@@ -16,7 +16,7 @@ from derive.notation.functions import Elementwise
 from derive.notation.nodes import Component, Tensor
 from derive.plan.calls import form_of
 from derive.plan.rows import Schedule
-from derive.plan.work import FULL, SHARED, Work
+from derive.plan.work import FULL, ROW, SHARED, Work
 
 _FEW = 4
 _MANY = 11  # of which a quarter of the row spills: the double backward of layer norm in bf16
@@ -90,7 +90,9 @@ class Registers:
         return [(p[0], p[-1]) for e, p in where.items() if p[0] < p[-1] or _needs_more(e)]
 
     def _is_long(self, component: Component) -> bool:
-        return self.schedule.kind(component) in (FULL, SHARED)
+        """Is there one for each number that a program takes? Without columns, rows are numbers."""
+        long = (FULL, SHARED) if self.schedule.columns else (ROW,)
+        return self.schedule.kind(component) in long
 
 
 def _bodies(work: Work) -> Iterable[Expr]:

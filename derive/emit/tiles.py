@@ -7,6 +7,7 @@ added up there, once for all of them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import attrgetter
 
 from derive.emit.kernel import (
     EXTREMA,
@@ -113,8 +114,8 @@ class TileWriter(KernelWriter):
             (*(self._start_of(w, s) for w, s in summed), *map(self._start_of_parts, parts)),
             (*known, *self._coordinates(of_rows=False), *map(self._load, loads)),
             tuple(lines),
-            (*(self._part_of(w, s) for w, s in summed), *map(self._tile_add, added)),
-            tuple(self._store(c, n) for c, n in stored),
+            (*map(self._tile_add, added), *(self._store(c, n) for c, n in stored)),
+            tuple(self._part_of(w, s) for w, s in summed),
             tuple(self._lines_after(after, indent - 4)),
         )
 
@@ -131,7 +132,8 @@ class TileWriter(KernelWriter):
     def _added_up(self, level: int) -> list[Partial]:
         """The sums over rows to which a walk adds."""
         vectors = [p for p in self.partials if is_vector(p.total)]
-        return [p for p in vectors if self.schedule.level_of(p.total.body) == level]
+        found = [p for p in vectors if self.schedule.level_of(p.total.body) == level]
+        return sorted(found, key=attrgetter("uses"))
 
     def _lines_after(self, works: list[Work], indent: int) -> Iterator[Line]:
         """What a whole row gives; a sum may wait for what else is needed."""

@@ -279,7 +279,7 @@ class TritonModule:
     def _parts(self, kernels: KernelWriter) -> Iterable[str]:
         """How many programs share the rows, and memory for what each adds up."""
         if kernels.persistent:
-            yield self.launcher.programs(self.given[0].tensor.name, self.backward_work)
+            yield self.launcher.programs(self.given[0].tensor.name, kernels)
             yield from self.totals.parts(self.name("programs"))
 
     def _if_needed(self, tensor: Tensor, code: str) -> str:

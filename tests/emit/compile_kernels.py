@@ -24,6 +24,7 @@ LOADS = re.compile(r"(@%p\d+ )?ld\.global[\w.]*?(?:\.v(\d))?\.b(\d+)")
 IN_SOURCE = re.compile(r"tl\.load\(\s*(\w+)_ptr[^=]*mask=(inside|along|here)\w*,")
 # In the call of _choose: the group, the part of a tile, the numbers of a warp.
 TILES = r"\b{}_tiles,\s*(\w+)(?:,\s*_TILE // (\d+)(?:,\s*(\d+))?)?,?\s*\)"
+LINES = r"(?s)\b{}\[.*?num_warps=_warps\(_FEW(?:, (\d+))?\)"  # in a launch: those of a warp
 EARLIER = re.compile(r"tl\.load\(place_*,")  # of a sum over rows that is kept in memory
 ALIGNED = [["tt.divisibility", 16]]
 BYTES = {"fp16": 2, "bf16": 2, "fp32": 4, "fp64": 8}
@@ -44,7 +45,9 @@ def shape_of(module, kernel, job):
     short ones.
     """
     if any(p.name == "lines" for p in kernel.params):
-        return module._FEW, min(module._FEW, job["length"]), module._warps(module._FEW)
+        dense = re.search(LINES.format(job["kernel"]), inspect.getsource(module))[1]
+        warps = module._warps(module._FEW, int(dense or 512))
+        return module._FEW, min(module._FEW, job["length"]), warps
     stem = job["kernel"].rpartition("_")[0]
     asked = re.search(TILES.format(stem), inspect.getsource(module))
     group, part, dense = asked.groups() if asked else ("1", "1", "512")
