@@ -59,8 +59,8 @@ class TileWriter(KernelWriter):
     # -- rows in parts ----------------------------------------------------------------------------
 
     def _chunks(self) -> list[str]:
-        """The line that tells how many tiles a part takes."""
-        count = f"tl.cdiv({self.at.of_inner}, {self.name('INNER')})"
+        """The line that tells how many tiles a part takes: one without numbers, too, to be zero."""
+        count = f"tl.maximum(tl.cdiv({self.at.of_inner}, {self.name('INNER')}), 1)"
         return [f"{self.name('chunks')} = {count}"] if self.schedule.outer else []
 
     @property
@@ -106,13 +106,15 @@ class TileWriter(KernelWriter):
         needed = {c.tensor for c, _ in stored} | tensors_of(bodies)
         inner = self._recomputed(needed)
         loads = [c for c in self.used if c.tensor in needed and self._is_long(c)]
+        shown, computed = [*loads, *(c for c, _ in stored)], [*bodies, *(w.expr for w in inner)]
+        places = self.at.coordinates(shown, computed, of_rows=False)
         known = self._known_parts() if parts else ()
         indent = 12 if self.persistent else 8
         lines = [self._line(w, {}, indent) for w in inner]
         lines += [self._add_to_parts(w, indent) for w in parts]
         return Pass(
             (*(self._start_of(w, s) for w, s in summed), *map(self._start_of_parts, parts)),
-            (*known, *self._coordinates(of_rows=False), *map(self._load, loads)),
+            (*known, *places, *map(self._load, loads)),
             tuple(lines),
             (*map(self._tile_add, added), *(self._store(c, n) for c, n in stored)),
             tuple(self._part_of(w, s) for w, s in summed),

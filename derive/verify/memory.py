@@ -1,9 +1,10 @@
-"""Results are written in full, and nothing else is; nothing beside a tensor is read.
+"""Results are written in full, once, and nothing else is; nothing beside a tensor is read.
 
 What an allocator hands out is, as a rule, what the run before gave back, with its right results
 still in it; and what is written beside it is noticed much later, if at all. So what is unwritten is
 not a number here, and there is such memory on both sides of a tensor, which must stay as it is, and
-which no kernel reads: elsewhere it may be nobody's, and reading it ends the program.
+which no kernel reads: elsewhere it may be nobody's, and reading it ends the program. What is
+written twice, but for a sum that is read in between, is written by two programs, or for nothing.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ import torch
 from torch import Tensor
 
 from derive.notation.op import Op
+from derive.verify.accesses import accesses_shown
 from derive.verify.leading import lines
-from derive.verify.reads import reads_shown
 from derive.verify.reference import composed
 from derive.verify.sample import Sample, errors, results
 from derive.verify.tiles import has_tiles, in_tiles
@@ -32,7 +33,7 @@ _BESIDE = 1024  # numbers on either side of a tensor
 
 
 class OutOfBounds(Exception):
-    """Something was read or written beside the memory that was asked for."""
+    """Something was read or written beside the memory that was asked for, or written twice."""
 
 
 class _Watched:
@@ -40,6 +41,7 @@ class _Watched:
 
     def __init__(self) -> None:
         self.areas: list[Tensor] = []  # by their addresses
+        self.written: set[int] = set()  # where nothing has been read since
 
     def __getattr__(self, name: str) -> Any:
         return getattr(torch, name)
@@ -71,6 +73,7 @@ class _Watched:
         """Is nothing beside a tensor among what is read?"""
         if not addresses.size:
             return
+        self.written.difference_update(addresses.ravel().tolist())
         first = bisect(self.areas, int(addresses.min()), key=Tensor.data_ptr) - 1
         last = bisect(self.areas, int(addresses.max()), key=Tensor.data_ptr)
         for area in self.areas[max(first, 0) : last]:
@@ -78,6 +81,13 @@ class _Watched:
                 start = side.data_ptr()
                 if ((start <= addresses) & (addresses < start + side.nbytes)).any():
                     raise OutOfBounds("something was read beside a tensor")
+
+    def note(self, addresses: Any) -> None:
+        """Is nothing written there already?"""
+        places = set(addresses.ravel().tolist())
+        if not places.isdisjoint(self.written):
+            raise OutOfBounds("something was written twice")
+        self.written |= places
 
     def check(self) -> None:
         """Is what is beside every tensor as it was?"""
@@ -90,7 +100,7 @@ class _Watched:
 def watched(module: ModuleType) -> Iterator[_Watched]:
     """The memory that the module asks for is watched; `OutOfBounds` if it went beside it."""
     memory = _Watched()
-    with patch.object(module, "torch", memory), reads_shown(memory.look):
+    with patch.object(module, "torch", memory), accesses_shown(memory.look, memory.note):
         yield memory
     memory.check()
 
@@ -143,6 +153,8 @@ def walks(module: ModuleType) -> Iterator[AbstractContextManager[object]]:
             yield _changed(module, _FEW=few, _programs=lambda *_: 2)
     if has_tiles(module):
         yield _alone(module)
+    if hasattr(module, "_part_sums"):  # of a row: several to a tile
+        yield _alone(module, columns=16)
 
 
 def _two_at_once(choose: Any, *told: Any) -> tuple[Any, ...]:
@@ -158,7 +170,10 @@ def _changed(module: ModuleType, **values: Any) -> AbstractContextManager[object
 
 
 @contextmanager
-def _alone(module: ModuleType) -> Iterator[None]:
+def _alone(module: ModuleType, columns: int = 0) -> Iterator[None]:
     """Rows in tiles, two at once; one program takes all, those of others too; none none."""
-    with in_tiles(module, rows=2), _changed(module, _programs=lambda rows, *_: min(rows, 1)):
+    with (
+        in_tiles(module, columns, rows=2),
+        _changed(module, _programs=lambda rows, *_: min(rows, 1)),
+    ):
         yield

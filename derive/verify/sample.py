@@ -18,7 +18,7 @@ from derive.notation.op import Op
 from derive.verify.reference import composed
 
 SIZES = (5, 7, 3, 6, 4, 2)  # lengths of the indices, distinct, so that a swapped axis shows
-MANY = (4, 3, 5, 7, 6, 2)  # of more than three indices: fewer rows
+MANY = (5, 3, 6, 7, 4, 2)  # of more than three indices: fewer rows
 SMALL = (3, 4, 5, 3, 4, 2)  # for what costs a run for each component
 
 Function = Callable[..., Any]

@@ -11,11 +11,13 @@ if os.environ.get("TRITON_INTERPRET") != "1":
     reason = "Triton decides on its import whether to interpret: set TRITON_INTERPRET=1"
     pytest.skip(reason, allow_module_level=True)
 
+import numpy as np
 import torch
+from triton.runtime.errors import InterpreterError
 
 import derive
 from derive.costs import moved_by_kernels
-from derive.verify.memory import walks, watched
+from derive.verify.memory import OutOfBounds, in_memory_of_its_own, walks, watched
 from derive.verify.reference import composed
 from derive.verify.sample import Sample, draw, error
 from derive.verify.tiles import in_tiles
@@ -100,3 +102,38 @@ def test_rows_of_length_zero_have_a_sum() -> None:
         with walk, watched(module):
             *_, da = gradients(module.f, sample)
         assert da == 0
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # where nothing is looked at
+def test_parts_of_length_zero_have_a_sum() -> None:
+    """Every part of a row is nothing, and still told."""
+    text = "op f(x[n,g,s,p], u[g,s]) -> y[n,g,s,p]\nm[n,g] = 1[s] * 1[p] * x[n,g,s,p]\n"
+    (op,) = derive.parse(text + "y[n,g,s,p] = u[g,s] * x[n,g,s,p] * m[n,g]")
+    module = derive.build(op, backend="triton")
+    x, u = torch.ones(2, 3, 4, 0).double(), torch.ones(3, 4).double()
+    for walk in walks(module):
+        with walk, watched(module):
+            *_, du = gradients(module.f, Sample((x, u), (x,)))
+        assert torch.equal(du, torch.zeros(3, 4).double())
+
+
+def test_what_is_written_twice_is_noticed() -> None:
+    """A sum that is read in between is not."""
+    with watched(derive.build(norm("parts"), backend="triton")) as memory:
+        area = memory.empty((4,), dtype=torch.float64)
+        places = np.arange(4) * 8 + area.data_ptr()
+        memory.note(places[:2])
+        memory.look(places[:1])
+        memory.note(places[[0, 3]])
+        with pytest.raises(OutOfBounds, match="twice"):
+            memory.note(places[1:2])
+
+
+def test_a_program_too_many_is_noticed() -> None:
+    """Of one row, it computes the same as the first."""
+    (op,) = derive.parse("op f(x[h]) -> y[h]\nm = 1[h]*x[h]\ny[h] = m*x[h]")
+    module, sample = derive.build(op, backend="triton"), draw(op, SIZES)
+    assert in_memory_of_its_own(op, module, sample)[0] < 1e-10
+    more = patch.object(module.triton, "cdiv", lambda a, b: -(-a // b) + 1)
+    with more, pytest.raises(InterpreterError, match="written twice"):
+        in_memory_of_its_own(op, module, sample)

@@ -44,6 +44,7 @@ CALLS = {  # by the name that is called, without what it belongs to
     "_product_dtype": "takes a set of tensors, in any order",
     "_programs": "how rows are shared among programs: speed",
     "_lines": "what is copied, and how a kernel walks: speed",
+    "next_power_of_2": "how large a block is: speed",
     "_is_fake": "for compilers, which the judge does not run",
     "_is_unseen": "for vmap and autograd, which the judge does not run",
     "_under_autocast": "for autocast, which the judge does not turn on",

@@ -64,7 +64,7 @@ SUFFICIENT = {EVERYWHERE, _OUTSIDE}  # the slip changes nothing if the probe doe
 _UNASKED = "nobody asks whether that needs a gradient"
 _ZERO = "what is masked is zero as it is: 1e30 times as much changes nothing"
 _SIGNLESS = "the sign reaches no result: absolute values give the same"
-_SHAPELESS = "only the order in memory counts: without any shape results are the same"
+_SHAPELESS = "only the order in memory counts: in another shape results are the same"
 _COUNTERS = {"row", "program", "columns", "line", "place"}  # what kernels make addresses of
 
 
@@ -216,10 +216,10 @@ def calls(node: ast.AST, _here: Here) -> Iterator[Slip]:
 def exchanges(node: ast.AST, here: Here) -> Iterator[Slip]:
     """Two arguments of a call, or two neighbours of a tuple, that change places."""
     if isinstance(node, ast.Call) and called(node) not in _COMMUTATIVE:
-        flat = _reshaped(node) if called(node) == "reshape" else ""
         for two in pairwise(arguments(node)):
             if _is_symmetric(node, two):
                 continue
+            flat = _merged(node, two) if called(node) == "reshape" else ""
             yield Slip("exchanged arguments", exchanged=two, probe=flat, reason=_SHAPELESS)
     items = node.elts if isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Load) else []
     axes_of_a_sum = all(isinstance(i, ast.Constant) for i in items)  # in any order
@@ -230,10 +230,12 @@ def exchanges(node: ast.AST, here: Here) -> Iterator[Slip]:
             yield Slip("exchanged items", exchanged=two, probe=flat, reason=_SHAPELESS)
 
 
-def _reshaped(node: ast.Call) -> str:
-    """Without the shape that is asked for, but for its last axis if there are three or more."""
-    sizes = ["-1", *(ast.unparse(a) for a in node.args[-1:] if len(node.args) > 2)]
-    return f"{ast.unparse(node.func)}({', '.join(sizes)})"
+def _merged(node: ast.Call, two: tuple[ast.expr, ast.expr]) -> str:
+    """As many axes, of which none tells how long each of the two is."""
+    product = f"({' * '.join(map(_factor, two))})"
+    sizes = {id(two[0]): "1", id(two[1]): product}
+    items = (sizes.get(id(a)) or ast.unparse(a) for a in node.args)
+    return f"{ast.unparse(node.func)}({', '.join(items)})"
 
 
 def _is_symmetric(node: ast.Call, two: tuple[ast.expr, ast.expr]) -> bool:
