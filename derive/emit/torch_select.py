@@ -6,9 +6,9 @@ A bracket [c] never becomes a factor: the branch that is not taken may be infini
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from sympy import Add, Expr, KroneckerDelta, Mul, S
+from sympy import Add, Expr, KroneckerDelta, Mul
 
 from derive.emit.scalar import ATOM, Code, bracket
 from derive.emit.source import comma
@@ -17,8 +17,9 @@ from derive.notation.conditions import (
     Iverson,
     Position,
     brackets_of,
-    contrary,
+    is_no_place,
     iverson,
+    within,
     without,
 )
 from derive.notation.nodes import Component, Contraction, Index, Size, free_indices
@@ -93,11 +94,11 @@ class Selector:
     def _guards(self, picked: Expr, index: Index) -> list[Expr]:
         """Where something is picked: by no label that says none, and inside of the axis."""
         if isinstance(picked, Component):
-            found = [contrary(iverson(EQUAL, picked, n)) for n in picked.tensor.sentinels]
+            at = cast(Iverson, iverson(EQUAL, Position(index), picked))
+            found = brackets_of(at.chosen(self.printer.assumed))
         else:
-            low, high = _may_leave(picked, index.size)
-            found = [iverson("<=", S.Zero, picked)] if low else []
-            found += [iverson("<", picked, index.size)] if high else []
+            may = _may_leave(picked, index.size)
+            found = [g for g, leaves in zip(within(picked, index.size), may, strict=True) if leaves]
         return [g for g in found if g not in self.printer.assumed]
 
     def _places(self, picked: Expr, index: Index, order: Space) -> str:
@@ -112,7 +113,9 @@ class Selector:
             return f"{bracket(code, ATOM)}.clamp({', '.join(bounds)})" if bounds else code[0]
         text = code[0]
         for number in picked.tensor.sentinels:
-            text += f".masked_fill({text} == {self.printer.code(number, ())[0]}, 0)"
+            none = self.printer.code(number, ())[0]
+            some = "0" if is_no_place(number) else f"min(max({none}, 0), {index.size.name} - 1)"
+            text += f".masked_fill({text} == {none}, {some})"
         return text
 
     def _gathered(self, pick: Pick, body: Expr, dummies: Space) -> tuple[str, Space]:

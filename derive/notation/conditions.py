@@ -7,7 +7,7 @@ Iverson, A Programming Language, 1962; Knuth, Two notes on notation, 1992.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from typing import cast
 
 from sympy import Add, Expr, Integer, Mul, S
@@ -122,13 +122,19 @@ class Iverson(Expr):
             return None
         return labels[0] if any(isinstance(s, Position) for s in sides) else None
 
-    @property
-    def chosen(self) -> Expr:
-        """Σ_c [c = t]: 1, as t is one of the values of its index, but 0 where it is a sentinel."""
+    def chosen(self, beside: Iterable[Expr] = ()) -> Expr:
+        """Σ_c [c = t]: 1, as t is one of the values of its index, but 0 where it is none.
+
+        It is one wherever it is no sentinel: so nothing has to be said beside factors that say so.
+        """
         label = self.picks
         assert label is not None
-        none = cast(Labels, label.tensor).sentinels
-        return Mul(*(contrary(iverson(EQUAL, label, number)) for number in none))
+        others = no_sentinel(label)
+        if others <= set(beside):
+            return S.One
+        if all(is_no_place(n) for n in cast(Labels, label.tensor).sentinels):
+            return Mul(*others)
+        return Mul(*within(label, self.index.size))
 
     @property
     def index(self) -> Index:
@@ -203,6 +209,32 @@ def iverson(relation: str, left: Expr, right: Expr) -> Expr:
     if relation == "!=":
         return contrary(iverson(EQUAL, left, right))
     return Iverson(Str(relation), left, right)
+
+
+def is_no_place(number: Expr) -> bool:
+    """Is it a value of no index, however long that is? Of a parameter nothing is known."""
+    return bool(number.is_Integer and number.is_negative)
+
+
+def no_sentinel(label: Component) -> set[Expr]:
+    """The conditions that it is none of the numbers that it is compared with."""
+    numbers = cast(Labels, label.tensor).sentinels
+    return {contrary(iverson(EQUAL, label, n)) for n in numbers}
+
+
+def is_implied(factor: Expr, beside: Collection[Expr]) -> bool:
+    """Does it say of a label, which is none of its sentinels, that it is a value of its index?"""
+    for label in factor.args if isinstance(factor, Iverson) else ():
+        if isinstance(label, Component) and isinstance(label.tensor, Labels):
+            values = label.tensor.values
+            said = within(label, values) if values is not None else []
+            return factor in said and no_sentinel(label) <= {*beside}
+    return False
+
+
+def within(place: Expr, size: Size) -> list[Expr]:
+    """The conditions that it is a value of an index of that size."""
+    return [iverson(AT_MOST, S.Zero, place), iverson(LESS, place, size)]
 
 
 def _one_size(left: Expr, right: Expr) -> bool:

@@ -93,8 +93,9 @@ class Tensor(Named):
 class Labels(Tensor):
     """The name of a tensor of integers, which index an axis of the size `values`, if that is said.
 
-    It has no gradient. It stands in conditions only: `x[b,t[b]]` is Σ_c [c = t_b] x_bc, which is
-    zero where t_b is a sentinel: a number that the op compares it with, as in `t[b] == ignore`.
+    It has no gradient. It stands in conditions only: `x[b,t[b]]` is Σ_c [c = t_b] x_bc. A sentinel
+    is a number that the op compares it with, as in `t[b] == ignore`: that may be no value of the
+    index, and then the sum is zero.
     """
 
     __slots__ = ("sentinels", "values")

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import combinations
-from typing import cast
 
 from sympy import Expr, S
 
-from derive.notation.conditions import EQUAL, LESS, Iverson, brackets_of
-from derive.notation.nodes import Component, Index, Labels, delta, free_indices
+from derive.notation.conditions import (
+    EQUAL,
+    LESS,
+    Iverson,
+    brackets_of,
+    is_implied,
+    is_no_place,
+)
+from derive.notation.nodes import Component, Index, delta, free_indices
 
 Powers = dict[Expr, Expr]
 
@@ -31,21 +37,21 @@ def with_one_value(powers: Powers) -> Powers:
 
 
 def counted_once(powers: Powers) -> Powers | None:
-    """[c]^n = [c]; None if no point satisfies all conditions."""
+    """[c]^n = [c]; None if no point satisfies all conditions. What others imply is not said."""
     found = {b: S.One if isinstance(b, Iverson) and e.is_positive else e for b, e in powers.items()}
     if any(_exclude(*pair) for pair in combinations(_brackets(found), 2)):
         return None
-    return found
+    return {b: e for b, e in found.items() if not is_implied(b, found.keys())}
 
 
 def picked(powers: Powers, dummies: frozenset[Index]) -> tuple[Powers, frozenset[Index]]:
-    """Σ_c [c = t] = [t is no sentinel], where nothing else carries c."""
+    """Σ_c [c = t] = [t is a value of c], where nothing else carries c."""
     for bracket in _brackets(powers):
         if bracket.picks is not None and bracket.index in dummies:
             others = (b for b in powers if b is not bracket)
             if not any(bracket.index in free_indices(b) for b in others):
                 rest = {b: e for b, e in powers.items() if b is not bracket}
-                rest |= dict.fromkeys(brackets_of(bracket.chosen), S.One)
+                rest |= dict.fromkeys(brackets_of(bracket.chosen(rest)), S.One)
                 return picked(rest, dummies - {bracket.index})
     return powers, dummies
 
@@ -55,7 +61,7 @@ def _brackets(powers: Iterable[Expr]) -> list[Iverson]:
 
 
 def _exclude(one: Iverson, other: Iverson) -> bool:
-    """a < b excludes b < a and a = b; a label that picks is none of its sentinels."""
+    """a < b excludes b < a and a = b; a label that picks is no number below zero."""
     if not one.holds or not other.holds:
         return False
     if _says_nothing(one, other.picks) or _says_nothing(other, one.picks):
@@ -67,8 +73,8 @@ def _exclude(one: Iverson, other: Iverson) -> bool:
 
 
 def _says_nothing(bracket: Iverson, label: Component | None) -> bool:
-    """Is the condition that the label is a sentinel?"""
+    """Is the condition that the label is a number which is the place of nothing?"""
     sides = {bracket.left, bracket.right}
     if label is None or bracket.relation != EQUAL or label not in sides:
         return False
-    return any(number in sides for number in cast(Labels, label.tensor).sentinels)
+    return any(map(is_no_place, sides))

@@ -12,7 +12,7 @@ from math import prod
 
 from sympy import Add, Expr, KroneckerDelta, Mul
 
-from derive.notation.conditions import Iverson
+from derive.notation.conditions import Iverson, is_implied
 from derive.notation.effort import Exhausted
 from derive.notation.known import parts_of
 from derive.notation.nodes import Contraction, Delta, Index, free_indices
@@ -106,7 +106,7 @@ def _count(expr: Expr) -> Expr | None:
 
 
 def _pick(expr: Expr) -> Expr | None:
-    """Σ_c [c = t] = [t is no sentinel]: a label is one of the values of its index, or says none."""
+    """Σ_c [c = t] = [t is a value of c]: a label is, or it is a number that it is compared with."""
     if not isinstance(expr, Contraction):
         return None
     factors = Mul.make_args(expr.body)
@@ -120,8 +120,15 @@ def _pick(expr: Expr) -> Expr | None:
             gone = bracket.xreplace(fresh)
             rest = Mul(*(f for f in Mul.make_args(body) if f != gone))
             left = (d for d in dummies if d != fresh[index])
-            return Contraction(rest * gone.chosen, *left)
+            return Contraction(rest * gone.chosen(Mul.make_args(rest)), *left)
     return None
+
+
+def _implied(expr: Expr) -> Expr | None:
+    """[t is no sentinel] [t is a value of c] = [t is no sentinel]."""
+    factors = Mul.make_args(expr)
+    kept = [f for f in factors if not is_implied(f, factors)]
+    return Mul(*kept) if len(kept) < len(factors) else None
 
 
 def _outside(expr: Expr) -> Expr | None:
@@ -225,6 +232,13 @@ PICK = Law(
     ("1[h]*delta[h,t[b]]*m[b]", "m[b]"),
     about=Iverson,
 )
+IMPLIED = Law(
+    "a label that is no number beside them is one of the values of its index",
+    r"[t \neq i]\,[0 \leq t]\,[t < C] = [t \neq i]",
+    _implied,
+    ("delta[h,t[b]]*where(t[b] < H, x[b,h], 0)", "delta[h,t[b]]*x[b,h]"),
+    about=Iverson,
+)
 OUTSIDE = Law(
     "what does not carry the index stands outside the sum",
     r"\mathbf{1}_{h}\,(a\,b_{h}) = a\,(\mathbf{1}_{h} b_{h})",
@@ -244,7 +258,10 @@ SIGN = Law(
 )
 
 # The order in which a derivation meets them.
-CONTRACTING = (DISTRIBUTE_DELTAS, LINEAR_IN_DELTAS, CONTRACT, PICK, COUNT, OUTSIDE)
-COLLECTING = (DISTRIBUTE_GRADIENTS, LINEAR_IN_GRADIENTS, SIGN, CONTRACT, OUTSIDE, PICK, COUNT)
+CONTRACTING = (DISTRIBUTE_DELTAS, LINEAR_IN_DELTAS, CONTRACT, PICK, IMPLIED, COUNT, OUTSIDE)
+COLLECTING = (
+    *(DISTRIBUTE_GRADIENTS, LINEAR_IN_GRADIENTS, SIGN),
+    *(CONTRACT, OUTSIDE, PICK, IMPLIED, COUNT),
+)
 EXPANDING = (DISTRIBUTE, LINEAR, OUTSIDE)
 LAWS = (*CONTRACTING, *COLLECTING[:3], *EXPANDING[:2])
