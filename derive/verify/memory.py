@@ -71,29 +71,38 @@ class _Watched:
 
     def look(self, addresses: Any) -> None:
         """Is nothing beside a tensor among what is read?"""
-        if not addresses.size:
-            return
         self.written.difference_update(addresses.ravel().tolist())
-        first = bisect(self.areas, int(addresses.min()), key=Tensor.data_ptr) - 1
-        last = bisect(self.areas, int(addresses.max()), key=Tensor.data_ptr)
-        for area in self.areas[max(first, 0) : last]:
+        for area in self._met(addresses):
             for side in (area[:_BESIDE], area[-_BESIDE:]):
-                start = side.data_ptr()
-                if ((start <= addresses) & (addresses < start + side.nbytes)).any():
+                if _inside(side, addresses).any():
                     raise OutOfBounds("something was read beside a tensor")
 
     def note(self, addresses: Any) -> None:
-        """Is nothing written there already?"""
-        places = set(addresses.ravel().tolist())
-        if not places.isdisjoint(self.written):
-            raise OutOfBounds("something was written twice")
-        self.written |= places
+        """Is nothing written there already? Elsewhere memory may be used again."""
+        for area in self._met(addresses):
+            places = set(addresses[_inside(area, addresses)].tolist())
+            if not places.isdisjoint(self.written):
+                raise OutOfBounds("something was written twice")
+            self.written |= places
+
+    def _met(self, addresses: Any) -> Sequence[Tensor]:
+        """The areas that they may be in."""
+        if not addresses.size:
+            return ()
+        first = bisect(self.areas, int(addresses.min()), key=Tensor.data_ptr) - 1
+        last = bisect(self.areas, int(addresses.max()), key=Tensor.data_ptr)
+        return self.areas[max(first, 0) : last]
 
     def check(self) -> None:
         """Is what is beside every tensor as it was?"""
         sides = (side for a in self.areas for side in (a[:_BESIDE], a[-_BESIDE:]))
         if not all(bool(side.isnan().all()) for side in sides):
             raise OutOfBounds("something was written beside a tensor")
+
+
+def _inside(area: Tensor, addresses: Any) -> Any:
+    start = area.data_ptr()
+    return (start <= addresses) & (addresses < start + area.nbytes)
 
 
 @contextmanager
