@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from sympy.core.parameters import distribute
@@ -14,11 +14,11 @@ from derive.notation.build import Builder, Labour, Refused
 from derive.notation.grow import clipped
 from derive.notation.lines import Line, logical, physical
 from derive.notation.merged import unmerged
-from derive.notation.nodes import Component
 from derive.notation.op import Equation, Extent, Op, Parameter
 from derive.notation.parse import parse
 from derive.notation.relation import Unsolvable, solved
 from derive.notation.resolve import Resolver
+from derive.notation.scope import Scope
 from derive.notation.statement import Statement, read_equation
 
 __all__ = ["Statement", "read_equation", "read_ops"]
@@ -173,46 +173,42 @@ class _Reader:
             self.bare.setdefault(equation.target.name, False)
 
     def _build(self, head: t.Head, resolver: Resolver, texts: list[str], labour: Labour) -> None:
-        scope, letters = resolver.scope, resolver.scope.sizes.indices()
-
-        def component(d: t.Declaration) -> Component:
-            return Component(scope.tensors[d.name].tensor, *(letters[k.name] for k in d.letters))
-
-        made: list[Equation] = []
         with distribute(False):
-            for text, e, placed in zip(texts, resolver.equations, resolver.placed, strict=True):
-                try:
-                    builder = Builder(scope, letters, placed, self.report)
-                    sides = [builder.whole(side, labour) for side in e.sides]
-                    target = component(e.target)
-                    free = tuple(letters[k] for k in placed.free)
-                    expr = sides[0]
-                    if e.left is not None:
-                        expr = solved(target, sides[0], sides[1], free)
-                except Refused:
-                    continue
-                except Unsolvable as fault:
-                    self.report.add("E504", e.target.span, str(fault), fault.remedy)
-                    continue
-                at = self.block.equations[len(made)].span
-                made.append(Equation(target, expr, text, at, self.lines[at.line - 1]))
-        if len(made) < len(texts):
-            return
-        self.op = Op(
+            made = list(self._equations(resolver, texts, labour))
+        if len(made) == len(texts):
+            self.op = self._op(head, resolver.scope, made)
+
+    def _equations(
+        self, resolver: Resolver, texts: list[str], labour: Labour
+    ) -> Iterator[Equation]:
+        """Those that are not refused."""
+        scope, letters = resolver.scope, resolver.scope.sizes.indices()
+        found = zip(texts, resolver.equations, resolver.placed, self.block.equations, strict=False)
+        for text, e, placed, line in found:
+            target = scope.component(e.target)
+            try:
+                builder = Builder(scope, letters, placed, self.report)
+                sides = [builder.whole(side, labour) for side in e.sides]
+                free = tuple(letters[k] for k in placed.free)
+                expr = sides[0] if e.left is None else solved(target, sides[0], sides[1], free)
+            except Refused:
+                continue
+            except Unsolvable as fault:
+                self.report.add("E504", e.target.span, str(fault), fault.remedy)
+                continue
+            yield Equation(target, expr, text, line.span, self.lines[line.span.line - 1])
+
+    def _op(self, head: t.Head, scope: Scope, equations: Iterable[Equation]) -> Op:
+        letters = scope.sizes.indices()
+        numbers = [p for p in head.parameters if p.name in scope.scalars]
+        sizes = [p for p in head.parameters if p.name not in scope.scalars]
+        return Op(
             name=head.name,
-            inputs=tuple(component(d) for d in head.inputs),
-            parameters=tuple(
-                Parameter(scope.scalars[p.name], p.value, p.text)
-                for p in head.parameters
-                if p.name in scope.scalars
-            ),
-            extents=tuple(
-                Extent(letters[p.name.lower()].size, int(p.value))
-                for p in head.parameters
-                if p.name not in scope.scalars
-            ),
-            outputs=tuple(component(d) for d in head.outputs),
-            equations=tuple(made),
+            inputs=tuple(map(scope.component, head.inputs)),
+            parameters=tuple(Parameter(scope.scalars[p.name], p.value, p.text) for p in numbers),
+            extents=tuple(Extent(letters[p.name.lower()].size, int(p.value)) for p in sizes),
+            outputs=tuple(map(scope.component, head.outputs)),
+            equations=tuple(equations),
             letters=tuple(letters.values()),
             title=self._title(),
             header=self.block.head.text,

@@ -13,7 +13,7 @@ from derive.notation.functions import FUNCTIONS, POWERS, WORDS
 from derive.notation.grow import clipped
 from derive.notation.habits import remedy_for
 from derive.notation.names import REDUCTIONS, nearest
-from derive.notation.nodes import Scalar, Tensor
+from derive.notation.nodes import Component, Scalar, Tensor
 from derive.notation.sizes import Sizes
 
 ARITIES = {word: 1 if word in POWERS else FUNCTIONS[word].arity for word in WORDS}
@@ -49,6 +49,12 @@ class Scope:
 
     def is_tensor(self, name: str) -> bool:
         return name in self.tensors or name in self.lost
+
+    def component(self, declared: t.Declaration) -> Component:
+        """A tensor with the indices that it is declared with."""
+        letters = self.sizes.indices()
+        places = (letters[k.name] for k in declared.letters)
+        return Component(self.tensors[declared.name].tensor, *places)
 
 
 def check(node: t.Node, scope: Scope, report: Report) -> bool:
