@@ -233,7 +233,7 @@ PICK = Law(
     about=Iverson,
 )
 IMPLIED = Law(
-    "a label that is no number beside them is one of the values of its index",
+    "any other label is in range",
     r"[t \neq i]\,[0 \leq t]\,[t < C] = [t \neq i]",
     _implied,
     ("delta[h,t[b]]*where(t[b] < H, x[b,h], 0)", "delta[h,t[b]]*x[b,h]"),
