@@ -146,7 +146,7 @@ class Totals:
         programs = self.io.name("programs")
         columns = [self.length] if any(t.keeps_column for t in self.all) else []
         names = [n for t in self.all for n in (t.part.name, t.name)]
-        constants = [f"{n}: tl.constexpr" for n in ("ROWS", "BLOCK", "ACC")]
+        constants = [f"{n}: tl.constexpr" for n in ("BLOCK", "ACC")]
         sizes = [s.name for s in self._group_sizes]
         signature = [*map(self._pointer, names), programs, *columns, *sizes, *constants]
         length = f"max({self.length}, 1)" if self._has_numbers else self.length
@@ -154,7 +154,7 @@ class Totals:
         if self.schedule.kept:
             count = groups(self.schedule)
             grid = f"{f'max({count}, 1)' if self._is_mixed else count} * {grid}"
-        launch = ["ROWS=_COLUMNS", "BLOCK=_COLUMNS", f"ACC={accumulator}", "num_warps=8"]
+        launch = ["BLOCK=_COLUMNS", f"ACC={accumulator}", "num_warps=8"]
         conditions = list(dict.fromkeys(t.condition for t in self.all))
         wanted = "" if "" in conditions else " or ".join(conditions)
         call = [*names, programs, *columns, *sizes, *launch]
@@ -176,7 +176,7 @@ class Totals:
             items[0] += f" + {group} * {sharing} * {count}"
             items[1:3] = [f"{pointer} + {group} * {count}", sharing]
         condition = self._condition(total)
-        items += ["ROWS", "BLOCK", "ACC"]
+        items += ["BLOCK", "ACC"]
         if condition:
             code = f"    {bracketed('_total(', items, ')', 12)}"
             return Adding(pointer, (f"if {condition}:", code))

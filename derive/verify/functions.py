@@ -117,7 +117,7 @@ def _totals(module: ModuleType, like: Tensor) -> float:
 
     parts = torch.arange(25.0, dtype=like.dtype, device=like.device).reshape(5, 5)
     total = like.new_zeros(5)
-    module._total[(3,)](parts, total, 5, 5, ROWS=2, BLOCK=2, ACC=tl.float64)  # noqa: SLF001
+    module._total[(3,)](parts, total, 5, 5, BLOCK=2, ACC=tl.float64)  # noqa: SLF001
     return float((total - parts.sum(0)).abs().max())
 
 
