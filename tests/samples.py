@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import mpmath
-from sympy import Expr, Rational, S
+from sympy import Expr, Integer, Rational, S
 
 from derive import catalogue
 from derive.derivation import Derivation, differentiate, total_gradient
@@ -75,6 +75,7 @@ def lines_of(path: Path) -> list[str]:
 # -- expressions from text ----------------------------------------------------------------------
 
 _LABEL = re.compile(r"delta\[(\w+),(\w+)\[")
+_COMPARED = re.compile(r"(\w+)\[\w+\] [!=]= (\d+)")
 _TENSOR = re.compile(r"\b([A-Za-z]\w*|1)\[([\w,]+)\]")
 
 
@@ -104,9 +105,11 @@ def op_for(*texts: str) -> Op:
             found.setdefault(name.removeprefix("d"), letters)
     found |= {f"axis{n}": [k] for n, k in enumerate(first)}
     labels = {name: index[k].size for text in texts for k, name in _LABEL.findall(text)}
+    compared = dict.fromkeys(pair for text in texts for pair in _COMPARED.findall(text))
+    told = {name: tuple(Integer(n) for k, n in compared if k == name) for name in labels}
     inputs = tuple(
         Component(
-            Labels(name, n, labels[name]) if name in labels else Tensor(name, n),
+            Labels(name, n, labels[name], (), told[name]) if name in labels else Tensor(name, n),
             *(index[k] for k in letters),
         )
         for n, (name, letters) in enumerate(found.items())

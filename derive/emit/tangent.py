@@ -51,7 +51,10 @@ class TangentModule:
         pairs = zip(first.op.differentiable, moving, strict=True)
         self.dot_of = {c.tensor.name: dot.tensor.name for c, dot in pairs}
         used = {c.tensor for s in program.forward for c in s.uses}
-        kept = replace(op, inputs=tuple(c for c in op.inputs if c.tensor in used))
+        numbers = tuple(p for p in op.parameters if p.symbol in program.saved_scalars)
+        kept = replace(
+            op, inputs=tuple(c for c in op.inputs if c.tensor in used), parameters=numbers
+        )
         if not kept.inputs:
             raise DeriveError(f"no output of {first.op.name} moves")
         self.program: Program = replace(program, op=kept)

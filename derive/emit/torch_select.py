@@ -114,7 +114,8 @@ class Selector:
         text = code[0]
         for number in picked.tensor.sentinels:
             none = self.printer.code(number, ())[0]
-            some = "0" if is_no_place(number) else f"min(max({none}, 0), {index.size.name} - 1)"
+            inside = f"{none} if 0 <= {none} < {index.size.name} else 0"
+            some = "0" if is_no_place(number) else inside
             text += f".masked_fill({text} == {none}, {some})"
         return text
 

@@ -223,12 +223,15 @@ def no_sentinel(label: Component) -> set[Expr]:
 
 
 def is_implied(factor: Expr, beside: Collection[Expr]) -> bool:
-    """Does it say of a label, which is none of its sentinels, that it is a value of its index?"""
+    """Do two say of a label, which is none of its sentinels, that it is a value of its index?
+
+    What was summed over its values says both. One alone is what somebody asks.
+    """
     for label in factor.args if isinstance(factor, Iverson) else ():
         if isinstance(label, Component) and isinstance(label.tensor, Labels):
-            values = label.tensor.values
-            said = within(label, values) if values is not None else []
-            return factor in said and no_sentinel(label) <= {*beside}
+            values, none = label.tensor.values, no_sentinel(label)
+            said = within(label, values) if values is not None and none else []
+            return factor in said and {*said, *none} <= {*beside}
     return False
 
 

@@ -32,6 +32,7 @@ from derive.notation.nodes import (
 from derive.notation.op import declared_as
 from derive.notation.text import equation_text
 from derive.plan.axes import Axis
+from derive.plan.nested import inner_sum
 from derive.plan.program import Program
 from derive.plan.roles import Roles
 from derive.plan.space import Space, is_early
@@ -70,9 +71,10 @@ class Schedule:
         self._parts: set[Tensor] = set()  # what has a number for each of these
         self._late: set[Tensor] = set()  # known only after all rows
         for statement in statements:
-            for part in self._parted(statement):
-                work = self._classify(part)
-                self._place(work).append(work)
+            for nested in self._nested(statement):
+                for part in self._parted(nested):
+                    work = self._classify(part)
+                    self._place(work).append(work)
 
     def _place(self, work: Work) -> list[Work]:
         if work.over_rows and self._is_early(work.statement):
@@ -104,6 +106,39 @@ class Schedule:
         """What the rows give for the epilogue alone."""
         used = {t for w in self.epilogue for t in w.uses_after}
         return [w.target for w in self.work if w.target.tensor in used]
+
+    # -- sums within sums -------------------------------------------------------------------------
+
+    def _nested(self, statement: Statement) -> Iterator[Statement]:
+        """The statement, after the inner sums of its own, which are known before."""
+        letters, expr = self._letters(statement), statement.expr
+        for total in _outer(statement.expr):
+            left: Expr = total
+            while isinstance(left, Contraction):
+                body, dummies = left.open()
+                inner = inner_sum(body, dummies, self._places(body, letters))
+                if inner is None:
+                    break
+                name = f"{statement.target.tensor.name}_inner"
+                made, found = self._named(name, inner.total, letters)
+                yield made
+                left = inner.around(found)
+            expr = expr.xreplace({total: left})
+        yield statement.with_expr(expr)
+
+    def _named(
+        self, name: str, value: Expr, letters: dict[Index, Axis]
+    ) -> tuple[Statement, Component]:
+        """A statement for a part of another, and what stands for it there."""
+        own = list(free_indices(value))
+        spare = self._spare(own)
+        self._count += 1
+        tensor = Tensor(self._unused(name), 10**6 + self._count)
+        places = self._places(value, letters)
+        self.axes[tensor] = tuple(places[i] for i in own)
+        target, value = Component(tensor, *(spare[i] for i in own)), value.xreplace(spare)
+        note = equation_text(target, value, self.program.op.letters)
+        return Statement(target, value, note), Component(tensor, *own)
 
     # -- sums that no program can add up ----------------------------------------------------------
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import cast
 
 from sympy import Expr, Mul
 
-from derive.notation.conditions import brackets_of
-from derive.notation.nodes import Component, Contraction, Index, Scalar, Size, Tensor
+from derive.notation.conditions import Iverson, brackets_of
+from derive.notation.nodes import Component, Contraction, Index, Labels, Scalar, Size, Tensor
 from derive.notation.op import Op
 from derive.plan.statement import Statement
 from derive.rewrite import everywhere
@@ -58,7 +59,15 @@ def missing_sizes(statements: Iterable[Statement], given: Iterable[Component]) -
 
 
 def scalars_in(statements: Iterable[Statement]) -> set[Scalar]:
-    return {a for s in statements for a in s.expr.atoms(Scalar)}
+    """The parameters that they mention, and those that a label which picks may be."""
+    said = {e for s in statements for e in (s.expr, *_sentinels(s.expr))}
+    return {a for e in said for a in e.atoms(Scalar)}
+
+
+def _sentinels(expr: Expr) -> Iterator[Expr]:
+    for label in (b.picks for b in expr.atoms(Iverson)):
+        if label is not None:
+            yield from cast(Labels, label.tensor).sentinels
 
 
 def hidden_sizes(op: Op, public: Iterable[Component]) -> set[Size]:

@@ -236,7 +236,10 @@ IMPLIED = Law(
     "any other label is in range",
     r"[t \neq i]\,[0 \leq t]\,[t < C] = [t \neq i]",
     _implied,
-    ("delta[h,t[b]]*where(t[b] < H, x[b,h], 0)", "delta[h,t[b]]*x[b,h]"),
+    (
+        "delta[h,t[b]]*where(t[b] != 1, where(0 <= t[b], where(t[b] < H, x[b,h], 0), 0), 0)",
+        "delta[h,t[b]]*where(t[b] != 1, x[b,h], 0)",
+    ),
     about=Iverson,
 )
 OUTSIDE = Law(

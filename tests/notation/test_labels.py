@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isnan
 
 import pytest
 import torch
@@ -408,3 +409,38 @@ def test_what_labels_pick_from_several_tensors_is_made_first() -> None:
     inputs = [numbers(3, 2), labels(3, 0, 3), numbers(4)]
     got, want = run(made(text), inputs), run(composed(op), inputs)
     torch.testing.assert_close(got, want, rtol=EXACT, atol=1e-13)
+
+
+def test_a_label_that_is_only_asked_about_has_one_branch() -> None:
+    """Out of range it is an error where something is picked; here nothing is."""
+    x, t, g = numbers(2, 3), labels(1, 5), numbers(2)
+    asks = made("op f(x[b,c], t[b]: int[c]) -> y[b]\ny[b] = where(t[b] < C, x[b,0]^2, x[b,1]^3)\n")
+    (y,), (dx,) = run(asks, [x, t], [g])
+    want = torch.zeros_like(x)
+    want[0, 0], want[1, 1] = 2 * x[0, 0] * g[0], 3 * x[1, 1] ** 2 * g[1]
+    torch.testing.assert_close(dx, want, rtol=EXACT, atol=0)
+    torch.testing.assert_close(y, torch.stack((x[0, 0] ** 2, x[1, 1] ** 3)), rtol=EXACT, atol=0)
+
+
+WEIGHED = "y[b] = where(t[b] == pad, 3, 1) * x[b,t[b]]\n"
+
+
+@pytest.mark.parametrize("pad", [0, 2, -1, 7, float("nan")])
+def test_a_number_picks_where_it_is_a_value(pad: float) -> None:
+    x, t = numbers(3, 3), labels(0, 2, 1)
+    t = t if isnan(pad) else t.masked_fill(t == 0, int(pad))
+    f = made(f"op f(x[b,c], t[b]: int[c]; pad = 0) -> y[b]\n{WEIGHED}")
+    leaf = x.clone().requires_grad_()
+    y = f(leaf, t, pad=pad)
+    weight, inside = torch.where(t == pad, 3.0, 1.0).double(), (t >= 0) & (t < 3)
+    places = (inside[:, None] & (t[:, None] == torch.arange(3))) * weight[:, None]
+    (dx,) = torch.autograd.grad(y.sum(), leaf)
+    torch.testing.assert_close((y, dx), ((places * x).sum(1), places), rtol=EXACT, atol=0)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+def test_a_tangent_needs_no_number_that_it_does_not_mention() -> None:
+    f = made("op f(u[b,j]; pad = -1) -> y[b]\ny[b] = u[b,0] + 1[b]*pad\n")
+    u = numbers(2, 3)
+    y, moved = torch.func.jvp(f, (u,), (torch.ones_like(u),))
+    torch.testing.assert_close((y, moved), (u[:, 0] - 1, torch.ones(2).double()), rtol=0, atol=0)
