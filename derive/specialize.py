@@ -17,7 +17,7 @@ from derive.notation.op import Equation, Op
 from derive.notation.reader import read_ops
 from derive.notation.text import equation_text
 from derive.rewrite import everywhere, keeping_shape
-from derive.simplify.laws import PICK
+from derive.simplify.laws import IMPLIED, PICK
 
 
 def specialized(
@@ -33,7 +33,8 @@ def specialized(
         return op
     with keeping_shape():
         changed = {e.target: _replaced(e.expr, numbers) for e in op.equations}
-        changed = {t: everywhere(PICK.apply, e) for t, e in changed.items()}
+        for law in (PICK, IMPLIED):
+            changed = {t: everywhere(law.apply, e) for t, e in changed.items()}
     lines = [_line(op, e, changed[e.target]) for e in _live(op, results, changed)]
     title = [f"# {line}" for line in op.title]
     header = _header(op, set(fixed), results, name or _name(op, fixed, outputs))
