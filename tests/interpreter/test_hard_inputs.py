@@ -234,7 +234,7 @@ BROKEN = {
     ),
     "empty": (
         "layer_norm",
-        ("parts = tl.zeros([ROWS, BLOCK], ACC)", "parts = tl.full([ROWS, BLOCK], 1.0, ACC)"),
+        ("parts = tl.zeros([BLOCK, BLOCK], ACC)", "parts = tl.full([BLOCK, BLOCK], 1.0, ACC)"),
     ),
     "ranks": ("rms_norm", ("_give(dx, (*lead, H), x.dtype)", "dx")),
     "layouts": ("layer_norm", (".contiguous()", "")),
