@@ -88,12 +88,13 @@ class Schedule:
 
     def _is_early(self, statement: Statement) -> bool:
         inputs, used = self.program.op.inputs, {c.tensor for c in statement.uses}
-        space, target = (
-            Space(self.roles.rows, self.roles.columns),
-            self.axes[statement.target.tensor],
-        )
+        space, target = self._space, self.axes[statement.target.tensor]
         given = used <= {c.tensor for c in inputs}
         return given and is_early(space, target, (self.axes[t] for t in used))
+
+    @property
+    def _space(self) -> Space:
+        return Space(self.roles.rows, self.roles.columns)
 
     def _is_constant(self, work: Work) -> bool:
         """Is it a number for each place along some of the axes? Many rows would write it."""
@@ -120,21 +121,22 @@ class Schedule:
                 if inner is None:
                     break
                 name = f"{statement.target.tensor.name}_inner"
-                made, found = self._named(name, inner.total, letters)
+                places = self._places(inner.total, letters)
+                made, found = self._named(name, inner.total, places)
                 yield made
                 left = inner.around(found)
             expr = expr.xreplace({total: left})
         yield statement.with_expr(expr)
 
     def _named(
-        self, name: str, value: Expr, letters: dict[Index, Axis]
+        self, name: str, value: Expr, places: dict[Index, Axis]
     ) -> tuple[Statement, Component]:
         """A statement for a part of another, and what stands for it there."""
-        own = list(free_indices(value))
+        order = (*self.roles.rows, *self.roles.columns)
+        own = sorted(free_indices(value), key=lambda i: order.index(places[i]))
         spare = self._spare(own)
         self._count += 1
         tensor = Tensor(self._unused(name), 10**6 + self._count)
-        places = self._places(value, letters)
         self.axes[tensor] = tuple(places[i] for i in own)
         target, value = Component(tensor, *(spare[i] for i in own)), value.xreplace(spare)
         note = equation_text(target, value, self.program.op.letters)
@@ -202,25 +204,17 @@ class Schedule:
         inner = () if isinstance(total, Extremum) else inner
         if isinstance(body, Component) and not inner:
             return None
-        order = (*self.roles.rows, *self.roles.columns)
-        own = [i for i in free_indices(body) if i not in inner]
-        own.sort(key=lambda i: order.index(places[i]))
-        spare = self._spare(own)
-        self._count += 1
-        name = f"{statement.target.tensor.name}_terms"
-        tensor = Tensor(self._unused(name), 10**6 + self._count)
-        self.axes[tensor] = tuple(places[i] for i in own)
+        value = Contraction(body, *inner) if inner else body
+        made, left = self._named(f"{statement.target.tensor.name}_terms", value, places)
+        tensor = left.tensor
         self.left_for[tensor] = statement.target.tensor
         if inner and set(self.axes[tensor]) & set(self.roles.columns):
             self._parts.add(tensor)
             self._late.add(tensor)
-        if len({*self.axes[tensor]}) < len(own):  # two letters along one axis
+        if len({*self.axes[tensor]}) < len(left.indices):  # two letters along one axis
             return None
-        target = Component(tensor, *(spare[i] for i in own))
-        value = (Contraction(body, *inner) if inner else body).xreplace(spare)
-        note = equation_text(target, value, self.program.op.letters)
-        rest, left = tuple(d for d in dummies if d not in inner), Component(tensor, *own)
-        return Statement(target, value, note), total.func(left, *rest) if rest else left
+        rest = tuple(d for d in dummies if d not in inner)
+        return made, total.func(left, *rest) if rest else left
 
     def _within(self, places: dict[Index, Axis], *, parts: bool) -> tuple[Index, ...]:
         """The dummies over which a row adds up: of all columns, or of the innermost: into `parts`.
