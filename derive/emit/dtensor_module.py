@@ -15,7 +15,7 @@ from derive.derivation import Derivation
 from derive.emit.environment import render
 from derive.emit.interface import Extras
 from derive.emit.source import Line, assign, bracketed, comma
-from derive.emit.torch_module import TorchModule, picks_places
+from derive.emit.torch_module import TorchModule, calls
 from derive.errors import DeriveError
 from derive.notation.nodes import Component, Size
 from derive.notation.op import Op
@@ -68,7 +68,7 @@ class DTensorModule(TorchModule):
             TEMPLATE,
             io=io.build(Extras(), second=False, tangent=False),
             **formulas,
-            places=picks_places(formulas),
+            places=calls("_at", formulas),
             axes=[a.text for a in self.axes()],
             public=self._public(),
             named=", ".join(f'"{n}": {n}' for n in io.inputs),

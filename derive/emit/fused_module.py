@@ -14,14 +14,13 @@ from derive.emit import tuned
 from derive.emit.environment import render
 from derive.emit.group_module import GroupModule
 from derive.emit.modes import Modes
+from derive.emit.names import ROWS
 from derive.emit.source import Line
 from derive.emit.torch_module import (
     TorchModule,
-    leads_in,
-    leaves_unrounded,
+    calls,
     like_of,
     multiplies_in,
-    picks_places,
 )
 from derive.emit.triton_printer import helpers_in
 from derive.notation.nodes import Component
@@ -116,14 +115,15 @@ class FusedModule(TorchModule):
             forward_row=None,
             forward_tiles=None,
             products=multiplies_in(formulas),
-            unrounded=leaves_unrounded(formulas),
-            places=picks_places(formulas),
-            leads=leads_in({"io": io, **formulas}),
+            unrounded=calls("_unrounded", formulas),
+            places=calls("_at", formulas),
+            leads=calls(ROWS, io, formulas),
             names=self.plumbing.helper_names,
             helpers=helpers_in(repr(backs)),
             column=columns,
             backs=backs,
             shorter=max(b.share for b in backs if b.column) > 1 if columns else False,
+            refuses=calls("_expect_labels", backs),
             tuned=self.tuned if columns else [],
             like="",
             forward_tensors="",

@@ -20,6 +20,7 @@ from derive.emit.totals import Totals
 from derive.notation.nodes import Component, Labels, Scalar, Tensor
 from derive.plan.groups import Group
 from derive.plan.program import Program
+from derive.plan.trim import picking
 
 Writer = TypeVar("Writer", bound=KernelWriter)
 
@@ -82,7 +83,8 @@ class GroupModule:
         """The labels that the forward pass must refuse where they are none: a kernel does not."""
         given = (c.tensor for c in self.given if self.forward)
         shown = {i.size for c in self.given for i in c.indices}
-        return [t for t in given if isinstance(t, Labels) and t.values in shown]
+        picks = picking(self.program.backward)
+        return [t for t in given if t in picks and isinstance(t, Labels) and t.values in shown]
 
     @property
     def is_chosen(self) -> bool:

@@ -17,6 +17,7 @@ from derive.notation.op import declared_as
 from derive.plan.program import Program
 from derive.plan.roles import PRODUCT
 from derive.plan.short import Types
+from derive.plan.trim import picking
 
 
 class Shapes:
@@ -186,8 +187,9 @@ class Shapes:
         return self.work if self.types is None else self.product
 
     def label_checks(self) -> Iterator[str]:
-        """Lines that refuse a label that is no value of its index: a kernel would not see it."""
-        for labels in (c.tensor for c in self.op.inputs):
+        """Lines that refuse a label that picks and is no value: a kernel would not see it."""
+        picks = picking(self.program.forward)
+        for labels in (c.tensor for c in self.op.inputs if c.tensor in picks):
             if isinstance(labels, Labels) and labels.values is not None:
                 known = [labels.name, labels.values.name, *map(str, labels.sentinels)]
                 yield f"_expect_labels({', '.join(known)})"

@@ -83,9 +83,9 @@ class TorchModule:
             TEMPLATE,
             io=io,
             products=multiplies_in(formulas),
-            unrounded=leaves_unrounded(formulas),
-            places=picks_places(formulas),
-            leads=leads_in({"io": io, **formulas}),
+            unrounded=calls("_unrounded", formulas),
+            places=calls("_at", formulas),
+            leads=calls(ROWS, io, formulas),
             **formulas,
         )
 
@@ -253,11 +253,6 @@ def multiplies_in(formulas: dict[str, Any]) -> bool:
     return " @ " in text or "einsum(" in text or "_unrounded(" in text
 
 
-def leaves_unrounded(formulas: dict[str, Any]) -> bool:
-    """Do some formulas want a product of 16 bits as it is added up?"""
-    return "_unrounded(" in repr(formulas)
-
-
 def writes_over(function: Function) -> bool:
     """Does some statement write into memory that is there?"""
     return any(
@@ -265,14 +260,9 @@ def writes_over(function: Function) -> bool:
     )
 
 
-def picks_places(formulas: dict[str, Any]) -> bool:
-    """Do some formulas take the values at one place, which an axis may be too short for?"""
-    return "_at(" in repr(formulas)
-
-
-def leads_in(parts: dict[str, Any]) -> bool:
-    """Do some tensors have any number of leading axes?"""
-    return f"{ROWS}(" in repr(parts)
+def calls(helper: str, *parts: object) -> bool:
+    """Is a function of the module called in some of its parts?"""
+    return any(re.search(rf"\b{helper}\(", repr(part)) for part in parts)
 
 
 def documented(components: Iterable[Component]) -> str:

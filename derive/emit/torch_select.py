@@ -104,7 +104,7 @@ class Selector:
     def _places(self, picked: Expr, index: Index, order: Space) -> str:
         """What picks as an index; where it is no value of one, any will do."""
         code = self.printer.code(picked, order)
-        if not isinstance(picked, Component):
+        if not (isinstance(picked, Component) and picked.tensor.values == index.size):
             if not picked.atoms(Position, Component):
                 return code[0]  # a number, or a size
             low, high = _may_leave(picked, index.size)

@@ -22,14 +22,14 @@ from derive.emit.interface import Plumbing, place_of
 from derive.emit.kernel import KernelWriter, partials
 from derive.emit.launch import Back, Launch, Launcher, not_empty
 from derive.emit.modes import Modes
+from derive.emit.names import ROWS
 from derive.emit.source import WIDTH, Line, assign, bracketed, comma, unpacked
 from derive.emit.tiles import TileWriter
 from derive.emit.torch_module import (
+    calls,
     documented,
     gradients_as_declared,
-    leads_in,
     multiplies_in,
-    picks_places,
 )
 from derive.emit.totals import Totals
 from derive.emit.triton_printer import helpers_in
@@ -98,8 +98,9 @@ class TritonModule:
             **(formulas := more.build()),
             products=multiplies_in(parts | formulas),
             unrounded=False,
-            places=picks_places(parts | formulas),
-            leads=leads_in({"io": public, **parts, **formulas}),
+            places=calls("_at", parts, formulas),
+            leads=calls(ROWS, public, parts, formulas),
+            refuses=calls("_expect_labels", parts),
             fused=False,
             names=io.helper_names,
             helpers=helpers_in(repr(parts) + repr(more.backs)),

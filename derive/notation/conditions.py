@@ -122,17 +122,24 @@ class Iverson(Expr):
             return None
         return labels[0] if any(isinstance(s, Position) for s in sides) else None
 
+    @property
+    def only_asks(self) -> bool:
+        """Is it δ_{c t} of a label of which nobody said that it is a value of c?"""
+        label = self.picks
+        return label is not None and cast(Labels, label.tensor).values != self.index.size
+
     def chosen(self, beside: Iterable[Expr] = ()) -> Expr:
         """Σ_c [c = t]: 1, as t is one of the values of its index, but 0 where it is none.
 
         It is one wherever it is no sentinel: so nothing has to be said beside factors that say so.
+        Of what is declared without values, or has those of another index, nothing is known.
         """
         label = self.picks
         assert label is not None
         others = no_sentinel(label)
-        if others <= set(beside):
+        if not self.only_asks and others <= set(beside):
             return S.One
-        if all(is_no_place(n) for n in cast(Labels, label.tensor).sentinels):
+        if not self.only_asks and all(is_no_place(n) for n in cast(Labels, label.tensor).sentinels):
             return Mul(*others)
         return Mul(*within(label, self.index.size))
 

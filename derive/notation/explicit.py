@@ -124,7 +124,7 @@ class _Writer:
         written = tuple(self._factor(f, taken) for f in sorted(factors, key=_factor_key))
         carried = Counter(i for f in factors for i in dict.fromkeys(_carries(f)))
         is_tensor = bool(dummies or any(parts_of(term, kind) for kind in _TENSORS))
-        ones = [i for i in free if i not in carried and (alone or is_tensor)]
+        ones = [i for i in _told(free) if i not in carried and (alone or is_tensor)]
         for dummy in dummies:
             ones += [dummy] * max(0, 2 - carried[dummy] - _repeats(dummy, factors))
         if len(written) > 1:
@@ -187,7 +187,7 @@ class _Writer:
 
     def _bracket(self, base: Iverson, taken: set[Index]) -> Bracket | Iverson:
         """A condition; where a label picks a value of an index, it is a delta."""
-        if base.picks is not None:
+        if base.picks is not None and not base.only_asks:
             return base
         sides = base.filled.written
         left, right = (self.sum(s, _broadcast(s), taken) for s in sides[::2])
@@ -229,11 +229,13 @@ def _simplicity(term: Product) -> tuple[bool, int]:
 
 
 def _unwrapped(written: Sum) -> Base:
-    """`where(…)` stands without brackets around it."""
+    """`where(…)` stands without brackets around it, as does the one value that a label picks."""
     if len(written.terms) == 1:
         (term,) = written.terms
-        if len(term.factors) == 1 and isinstance(term.factors[0].base, Choice):
-            return term.factors[0].base
+        alone = term == Product(False, S.One, term.factors) and len(term.factors) == 1
+        if alone and term.factors[0].exponent == 1:
+            base = term.factors[0].base
+            return base if isinstance(base, Choice | Component) else written
     return written
 
 
@@ -248,7 +250,8 @@ def _broadcast(side: Expr) -> tuple[Index, ...]:
 
 def _picked(factors: list[Expr], dummies: list[Index]) -> tuple[list[Expr], list[Index]]:
     """Σ_c [c = t_b] x_bc is x_{b t_b}; Σ_c [c = s - k] x_bc is x_{b s-k}."""
-    pairs = [(f, d) for f in factors if isinstance(f, Iverson) for d in dummies]
+    told = [f for f in factors if isinstance(f, Iverson) and not f.only_asks]
+    pairs = [(f, d) for f in told for d in dummies]
     for bracket, index in sorted(pairs, key=lambda pair: -_axes(pair[1], factors)):
         label = bracket.solved_for(index)
         others = [f for f in factors if f is not bracket]
@@ -298,7 +301,11 @@ def _degree(term: Product) -> int:
 
 def _carries(factor: Expr) -> list[Index]:
     """The free letters of a factor, those of its labels too."""
-    found = free_indices(factor)
+    return _told(free_indices(factor))
+
+
+def _told(found: Sequence[Index]) -> list[Index]:
+    """Letters, those of a label in its place."""
     own = [i for i in found if not isinstance(i, Pick)]
     picks = [i for p in found if isinstance(p, Pick) for i in free_indices(p.label)]
     return own + [i for i in dict.fromkeys(picks) if i not in own]

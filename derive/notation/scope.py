@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
 from derive.errors import Report
@@ -283,8 +283,10 @@ def _check_axes(node: t.Reference, declared: Declared, scope: Scope, report: Rep
 
 
 def _agree(index: t.Axis, axis: str, scope: Scope, report: Report, remedy: str = "") -> bool:
-    """Make the size of an index and of an axis one; a label of no size runs over any axis."""
+    """Make the size of an index and of an axis one; a label of no values has those of this axis."""
     sizes, values = scope.sizes, _values(index, scope)
+    if isinstance(index, t.Label) and not values:
+        scope.tensors[index.name] = replace(scope.tensors[index.name], values=axis)
     if not values or not axis or sizes.agree(values, axis):
         return True
     here, own = sizes.first(axis).upper(), sizes.first(values).upper()

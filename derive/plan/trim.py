@@ -58,6 +58,12 @@ def missing_sizes(statements: Iterable[Statement], given: Iterable[Component]) -
     return used - shown
 
 
+def picking(statements: Iterable[Statement]) -> set[Tensor]:
+    """The labels by which something is picked: they must be values of their index."""
+    asked = {b for s in statements for b in s.expr.atoms(Iverson) if not b.only_asks}
+    return {b.picks.tensor for b in asked if b.picks is not None}
+
+
 def scalars_in(statements: Iterable[Statement]) -> set[Scalar]:
     """The parameters that they mention, and those that a label which picks may be."""
     said = {e for s in statements for e in (s.expr, *_sentinels(s.expr))}

@@ -11,17 +11,19 @@ from derive.notation.conditions import (
     EQUAL,
     LESS,
     Iverson,
+    Position,
     brackets_of,
     is_implied,
     is_no_place,
+    iverson,
 )
-from derive.notation.nodes import Component, Index, delta, free_indices
+from derive.notation.nodes import Component, Index, free_indices
 
 Powers = dict[Expr, Expr]
 
 
 def with_one_value(powers: Powers) -> Powers:
-    """[i = t] [j = t] = [i = t] δ_ij: a label has one value."""
+    """[i = t] [j = t] = [i = t] [i = j]: a label has one value."""
     seen: dict[Expr, Iverson] = {}
     found = dict(powers)
     for bracket in _brackets(powers):
@@ -31,7 +33,7 @@ def with_one_value(powers: Powers) -> Powers:
         first = seen.setdefault(label, bracket)
         if first is not bracket:
             del found[bracket]
-            same = delta(first.index, bracket.index)
+            same = iverson(EQUAL, Position(first.index), Position(bracket.index))
             found[same] = found.get(same, S.Zero) + 1
     return found
 

@@ -226,7 +226,7 @@ COUNT = Law(
     about=Contraction,
 )
 PICK = Law(
-    "a label is one of the values of its index",
+    "a label picks one value of its index, if it is one",
     r"\mathbf{1}_{c}\,\delta_{c t} = 1",
     _pick,
     ("1[h]*delta[h,t[b]]*m[b]", "m[b]"),
