@@ -215,6 +215,23 @@ x_hat[b,h] = (x[b,h] - 1[b] * mu[h]) / (1[b] * sqrt(sigma2[h]))
 y[b,h]     = lam * x_hat[b,h]
 """,
     ),
+    "cases": (
+        r"""
+$$ r_{bc} = x_{bc} - t_{bc}, \qquad l_{bc} = \begin{cases}
+     \frac{1}{2} r_{bc}^2 & \text{if } \operatorname{abs}(r_{bc}) \le k \\
+     k \left(\operatorname{abs}(r_{bc}) - \frac{k}{2}\right) & \text{otherwise} \end{cases} $$
+$$ y_{bc} = \begin{cases} w_c & c \le b \\ l_{bc} & c > b \end{cases} $$
+""",
+        """\
+op f(x[b,c], t[b,c], w[c]; k = 1) -> y[b,c]
+# check: no value is given for k; 1 leaves it out of a product
+# check: w[c] on line 5 is read as the same for every b
+
+r[b,c] = x[b,c] - t[b,c]
+l[b,c] = where(abs(r[b,c]) <= k, 1/2 * r[b,c]^2, k * (abs(r[b,c]) - k / 2))
+y[b,c] = where(c <= b, 1[b] * w[c], l[b,c])
+""",
+    ),
     "a square matrix, and labels": (
         r"$$ q_b = x_{bi} A_{ij} x_{bj} + W_{\text{in} i} W_{\text{2} i} x_{bi} $$",
         """\
@@ -440,7 +457,7 @@ def test_of_several_ops_none_is_chosen() -> None:
 
 
 def test_what_is_not_needed_may_be_unreadable() -> None:
-    text = "$$ z_b = \\foo $$\n$$ y_b = 2 x_b $$\n$$ \\begin{cases} 1 \\end{cases} $$\n"
+    text = "$$ z_b = \\foo $$\n$$ y_b = 2 x_b $$\n$$ \\begin{array} 1 \\end{array} $$\n"
     assert [code for code, _, _ in places(text)] == ["E701", "E701"]
     assert refused(text).endswith("help: `--output y` takes only what `y` needs")
     found = made(text, "y")

@@ -43,6 +43,9 @@ _TOKENS = {
 }
 _TOKEN = re.compile("|".join(f"(?P<{k}>{v})" for k, v in _TOKENS.items()), re.DOTALL)
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_CASES = "\\begin{cases}"
+_IF = re.compile(r"\{\s*,?\s*(?:if|for|when|where|wherever)\s*:?\s*\}")
+_ELSE = re.compile(r"\{\s*,?\s*(?:otherwise|else(?:where)?)\s*[.,;]?\s*\}")
 _PARTNER = {")": "(", "]": "[", "}": "{", "\\}": "\\{"}
 _CONTINUES = re.compile(r"\s*(?:[-+*/]|\\(?:cdot|times|odot)(?![A-Za-z]))")
 _AWAITS = re.compile(r"(?:[-+*/]|\\(?:cdot|times|odot))\s*\Z")
@@ -142,24 +145,56 @@ class _Scanner:
     def _comment(self, match: re.Match[str], at: int) -> None:
         self._blank(*match.span())
 
+    def _write(self, start: int, end: int, sign: str) -> None:
+        """Put a sign where something stood, and blanks behind it."""
+        self._blank(start, end)
+        self.code[start : start + len(sign)] = sign
+
+    @property
+    def _in_cases(self) -> bool:
+        """Do rows and columns here part cases?"""
+        return bool(self.stack) and self.stack[-1][0] == _CASES
+
     def _row(self, match: re.Match[str], at: int) -> None:
         self._blank(*match.span())
-        if not self.stack:
+        if self._in_cases:
+            self._write(*match.span(), "\\\\")
+        elif not self.stack:
             self.columns = 0
             self._cut(match, "row")
 
     def _environment(self, match: re.Match[str], at: int) -> int:
         name = match["name"].strip().rstrip("*")
+        if name in ("cases", "dcases"):
+            return self._case_rows(match, at)
         if name not in _INNER:
             message = f"the environment `{match['name']}` is not read"
-            self._refuse("E701", *match.span(), message, "write equations, row by row")
+            self._refuse("E701", *match.span(), message, self._remedy(name))
         self._blank(*match.span())
         found = re.compile(r"\s*\{\s*\d+\s*\}").match(self.text, at)
         return self._blank(*found.span()) if found and name == "alignedat" else at
 
+    def _remedy(self, name: str) -> str:
+        cases = name == "array" and self.text.count("\\right.") > 0
+        return r"write `\begin{cases}`" if cases else "write equations, row by row"
+
+    def _case_rows(self, match: re.Match[str], at: int) -> int:
+        """Cases are one factor: what they hold is left to the grammar."""
+        if match[0].startswith("\\end"):
+            if not self._in_cases:
+                self._refuse_bracket("\\end{cases}", match.start(), "closes nothing")
+            self.stack.pop()
+        else:
+            self._push(_CASES, match)
+        return at
+
     def _words(self, match: re.Match[str], at: int) -> int:
         end = self._group_end(at)
-        if not self.stack:
+        if self._in_cases:
+            sign = "&" if _IF.match(self.text, at) else "\\else"
+            if sign == "&" or _ELSE.match(self.text, at):
+                self._write(match.start(), end, sign)
+        elif not self.stack:
             self._blank(match.start(), end)
             self._cut(match, "words")
             self.pieces[-1].start = end
@@ -194,19 +229,25 @@ class _Scanner:
             self._cut(match, "gap")
 
     def _comma(self, match: re.Match[str], at: int) -> None:
-        if not self.stack:
+        if not self.stack or self._in_cases:
             self._blank(*match.span())
+        if not self.stack:
             self._cut(match, "comma")
 
     def _column(self, match: re.Match[str], at: int) -> None:
         self._blank(*match.span())
-        if not self.stack and not self.display.environment.startswith("eqnarray"):
+        if self._in_cases:
+            self._write(*match.span(), "&")
+        elif not self.stack and not self.display.environment.startswith("eqnarray"):
             self.columns += 1
             if self.columns % 2 == 0:
                 self._cut(match, "column")
 
     def _opens(self, match: re.Match[str], at: int) -> None:
-        self.stack.append((match[0], match.start()))
+        self._push(match[0], match)
+
+    def _push(self, bracket: str, match: re.Match[str]) -> None:
+        self.stack.append((bracket, match.start()))
         if len(self.stack) > MOST_NESTED:
             self.report.nested(self._span(*match.span()))
             raise _Stop

@@ -31,9 +31,8 @@ class Grower:
 
     def __init__(self, line: Line, report: Report, bare: Mapping[str, bool] | None = None) -> None:
         self.line, self.report = line, report
-        self.bare = (
-            bare or {}
-        )  # names without indices, no index in a condition; do they hold integers?
+        # names without indices, which are no index in a condition; do they hold integers?
+        self.bare: Mapping[str, bool] = {} if bare is None else bare
 
     def grow(self, parsed: Tree[Token]) -> Any:
         made: dict[int, Any] = {}
@@ -118,7 +117,7 @@ class Grower:
     def _bracket(self, span: Span, children: list[Child]) -> Child:
         return children[0]
 
-    def _comparison(self, span: Span, children: list[Child]) -> t.Node:
+    def _comparison(self, span: Span, children: list[Child]) -> t.Comparison:
         left, relation, right = children
         parts = (self._counted(left), self._counted(right))
         height = self._height(span, parts)

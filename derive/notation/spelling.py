@@ -7,12 +7,12 @@ and some spellings beside (`\\varepsilon`). A subscript without spaces is read i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache, cached_property
 
 from derive.notation.functions import FUNCTIONS, WORDS
 from derive.notation.latex import GREEK
-from derive.notation.nodes import Component
+from derive.notation.nodes import Component, Labels
 from derive.notation.op import Op, total
 
 _ALIASES = {"eps": "epsilon", "lam": "lambda", "lamda": "lambda", "ell": "l"}
@@ -52,6 +52,11 @@ class Names:
         self.tensors = {name: len(c.indices) for name, c in op.tensors.items()}
         self.letters = frozenset(i.name for i in op.letters)
         scalars = [p.symbol.name for p in op.parameters]
+        whole = {n: c.tensor for n, c in op.tensors.items() if not c.indices}
+        numbers = dict.fromkeys(scalars, False)
+        self.bare: Mapping[str, bool] = numbers | {  # names without indices; do they hold integers?
+            n: isinstance(tensor, Labels) for n, tensor in whole.items()
+        }
         self._known: dict[str, list[str]] = {}
         for name in (*self.tensors, *scalars, *op.sizes, "pi"):
             self._known.setdefault(_key(name), []).append(name)

@@ -129,7 +129,9 @@ class _Document:
 
 
 def _joined(code: str) -> str:
-    return " ".join(code.split())
+    """On one line, as it is written in print."""
+    text = " ".join(code.split()).replace(r"\else", r"\text{otherwise}")
+    return re.sub(r"&(?: &)+", "&", text)
 
 
 def in_tex(text: str) -> str:

@@ -16,6 +16,7 @@ from derive.notation.latex import LOSSES
 from derive.notation.lines import Line
 from derive.notation.names import REDUCTIONS
 from derive.notation.spelling import MACROS, Names, function, plain
+from derive.notation.tex_cases import Cases
 from derive.notation.tex_parts import (
     Above,
     Below,
@@ -27,21 +28,12 @@ from derive.notation.tex_parts import (
     Ones,
     span_of,
 )
-from derive.notation.tex_subscripts import Subscripts, from_one
+from derive.notation.tex_subscripts import from_one
 
 T = TypeVar("T")
 
-_RELATIONS = {
-    "=": "==",
-    **dict.fromkeys(("<", "lt"), "<"),
-    **dict.fromkeys((">", "gt"), ">"),
-    **dict.fromkeys(("le", "leq", "leqslant"), "<="),
-    **dict.fromkeys(("ge", "geq", "geqslant"), ">="),
-    **dict.fromkeys(("ne", "neq"), "!="),
-}
 
-
-class TexGrower(Subscripts):
+class TexGrower(Cases):
     """One method a rule of `tex.lark`."""
 
     def __init__(self, line: Line, report: Report, names: Names) -> None:
@@ -300,17 +292,6 @@ class TexGrower(Subscripts):
     def _bracket(self, span: Span, children: list[Child]) -> Bracket:
         nodes = [self._node(c) for c in children if not isinstance(c, Token)]
         return Bracket(span, tuple(nodes))
-
-    def _condition(self, span: Span, children: list[Child]) -> t.Node:
-        """Iverson's bracket: 1 where the condition holds, else 0."""
-        left, sign, right = children
-        sides = [self._node(left), _RELATIONS[sign.removeprefix("\\")], self._node(right)]
-        one, zero = (t.Number(span, Fraction(k)) for k in (1, 0))
-        return t.Where(
-            span,
-            parts=(condition := self._comparison(span, sides), one, zero),
-            height=condition.height + 1,
-        )
 
     def _root(self, span: Span, children: list[Child]) -> t.Node:
         nodes = [*self._digits(span, children[0]), *map(self._node, children[1:])]

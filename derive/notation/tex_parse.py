@@ -60,6 +60,9 @@ def _explain(error: UnexpectedInput, line: Line, report: Report) -> None:
     if accepted and accepted <= _ARGUMENT:
         message = "an argument in braces is missing"
         report.add("E702", place, message, r"write `\frac{…}{…}`, `\sqrt{…}`")
+    elif token.type in ("NEXT", "END_CASES"):
+        remedy = r"write `value & condition`, or `value & \text{otherwise}`"
+        report.add("E102", place, "a case ends too early", remedy)
     elif token.type == "$END":
         report.add("E102", place, "the equation ends too early", "")
     elif token.type == "MACRO" and token[1:] not in MACROS and not function(token[1:]):

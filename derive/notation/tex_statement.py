@@ -1,7 +1,7 @@
 """Statements in LaTeX: the rules of the op language, the operator ∂/∂t, and one leniency.
 
-A term that lacks an index of its neighbours is read as broadcast, as authors mean it: `1_q / σ_p`
-beside `μ_ph μ_pq / σ_p^3`. It is noted, for a strict writer puts the one-tensor.
+A term or a case that lacks an index of its neighbours is read as broadcast, as authors mean it:
+`1_q / σ_p` beside `μ_ph μ_pq / σ_p^3`. It is noted, for a strict writer puts the one-tensor.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class TexIndices(Indices):
         return Shape((body.indices | variable.indices) - summed, number=False)
 
     def _refuse_term(self, node: t.Node, part: t.Node, lacking: Letters) -> None:
-        if not isinstance(node, t.Sum):
+        if not isinstance(node, t.Sum | t.Where):
             super()._refuse_term(node, part, lacking)
             return
         term, ones = self.report.quote(part.span).strip(), self.ones(lacking)

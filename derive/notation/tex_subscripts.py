@@ -20,7 +20,7 @@ class Subscripts(Grower):
     """Reads the indices of components."""
 
     def __init__(self, line: Line, report: Report, names: Names) -> None:
-        super().__init__(line, report)
+        super().__init__(line, report, names.bare)
         self.names = names
 
     def _add(self, code: str, span: Span, message: str, remedy: str = "") -> t.Node:

@@ -14,13 +14,13 @@ from derive.paper.words import lines_text
 
 
 class _Terms(Indices):
-    """Keeps the terms that lack an index of their neighbours, instead of refusing them."""
+    """Keeps terms and cases that lack an index of their neighbours, instead of refusing them."""
 
     lacking: dict[t.Node, Letters]
 
     def _refuse_term(self, node: t.Node, part: t.Node, lacking: Letters) -> None:
-        if isinstance(node, t.Sum):
-            self.lacking[part] = lacking
+        if isinstance(node, t.Sum | t.Where):
+            self.lacking[part] = self.lacking.get(part, frozenset()) | lacking
 
 
 def broadcast(

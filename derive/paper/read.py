@@ -81,7 +81,7 @@ class _Document:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.names = OpenNames()
+        self.names = OpenNames(source.text)
         self.reading = Reading()
         self.drafts: list[_Draft] = []
         self.gradients: set[str] = set()  # names of what is defined by a derivative

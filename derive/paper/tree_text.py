@@ -110,7 +110,14 @@ def _atom(node: t.Node) -> str:
         return component_text("1", node.letters)
     if isinstance(node, t.Delta):
         return component_text("delta", node.letters)
+    if isinstance(node, t.Position):
+        return node.letters[0].name
+    if isinstance(node, t.Comparison):
+        left, right = map(_sum, node.parts)
+        return f"{left} {node.relation} {right}"
     inside = ", ".join(map(_sum, node.parts))
+    if isinstance(node, t.Where):
+        return f"where({inside})"
     if isinstance(node, t.Reduction):
         return f"{component_text(node.name, node.letters)}({inside})"
     assert isinstance(node, t.Call)
