@@ -1,4 +1,4 @@
-"""Other sizes: 1 and 0 for each in turn; of one with a default, 1 and one more than that."""
+"""Other sizes: 1 and 0 for each in turn, 4 for all; of one with a default, 1 and one more."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from derive.verify.reference import composed
 from derive.verify.sample import SMALL, Sample, draw, draw_with, errors, results
 
 CLOSE = 1e-10
+_FULL = 4  # a power of two: then no kernel has a mask, if it is right to have none
 
 
 def other_sizes(op: Op, module: ModuleType, sample: Sample) -> tuple[float, float, str]:
@@ -51,12 +52,13 @@ def _with_results(op: Op) -> Iterator[tuple[Sample, tuple[Tensor, ...]]]:
 
 
 def draws(op: Op) -> Iterator[Callable[[], Sample]]:
-    """Small samples, each with one size that is another."""
+    """Small samples, each with one size that is another; and one in which all blocks are full."""
     sizes = list(dict.fromkeys(i.size for i in op.letters))
     usual = [SMALL[k % len(SMALL)] for k in range(len(sizes))]
     for place, size in enumerate(sizes):
         for length in (1, 0) if _may_be_zero(op, size) else (1,):
             yield partial(draw, op, [*usual[:place], length, *usual[place + 1 :]])
+    yield partial(draw, op, [_FULL] * len(sizes))
     for extent in op.extents:
         for length in {1, extent.default + 1}:
             yield partial(draw_with, op, usual, {extent.size.name: length})
