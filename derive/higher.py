@@ -174,6 +174,16 @@ def _letters(op: Op, equations: Iterable[Equation]) -> tuple[Index, ...]:
 def _header(name: str, op: Op, inputs: Iterable[Component], outputs: Iterable[Component]) -> str:
     numbers = [f"{p.symbol.name} = {p.text}" for p in op.parameters]
     scalars = ", ".join([*numbers, *(f"{e.size.name} = {e.default}" for e in op.extents)])
-    given = ", ".join(map(component_text, inputs)) + (f"; {scalars}" if scalars else "")
+    declared = (_declared(c, op) for c in inputs)
+    given = ", ".join(declared) + (f"; {scalars}" if scalars else "")
     results = ", ".join(map(component_text, outputs))
     return f"op {name}({given}) -> {results}"
+
+
+def _declared(component: Component, op: Op) -> str:
+    """As a header has it, with what integers are values of."""
+    text, tensor = component_text(component), component.tensor
+    if not isinstance(tensor, Labels):
+        return text
+    letter = next((i.name for i in op.letters if i.size == tensor.values), "")
+    return f"{text}: int[{letter}]" if letter else f"{text}: int"

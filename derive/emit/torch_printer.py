@@ -240,8 +240,11 @@ class TorchPrinter(ScalarPrinter):
         free = tuple(free_indices(total))
         picked = Selector(self).summed(body, dummies)
         if picked is not None:
-            scaled = picked[0] if factor == 1 else f"{picked[0]} * {self.code(factor, ())[0]}"
-            return self.aligned(scaled if factor == 1 else f"({scaled})", picked[1], space)
+            code, order = picked
+            if factor != 1:
+                scale = bracket(self.code(factor, ()), UNARY)
+                code = f"{bracket(code, PRODUCT)} * {scale}", PRODUCT
+            return code if order == space else self.aligned(bracket(code, ATOM), order, space)
         if multiplies(body, (*free, *dummies)):
             text, order = self._einsum(total, body, dummies, tuple(i for i in space if i in free))
         else:
@@ -322,12 +325,12 @@ class TorchPrinter(ScalarPrinter):
         """The free indices in the order of a component that carries them all, if there is one."""
         return self._natural_space(expr, tuple(free_indices(expr)))
 
-    def named_sum(self, text: str, order: Space, rest: Expr, dummies: Space) -> tuple[str, Space]:
+    def named_sum(self, text: str, order: Space, rest: Expr, dummies: Space) -> tuple[Code, Space]:
         """Σ over the dummies of a tensor that has been computed, times the rest."""
         known = Component(Tensor(text, 10**8), *order)
         total = Contraction(Mul(known, rest), *dummies)
         result = tuple(dict.fromkeys(i for i in (*order, *free_indices(rest)) if i not in dummies))
-        return self.code(total, result)[0], result
+        return self.code(total, result), result
 
     def _einsum(self, total: Expr, body: Expr, dummies: Space, result: Space) -> tuple[str, Space]:
         operands = sorted(

@@ -78,7 +78,7 @@ class Selector:
 
     # -- what picks the values of an index ------------------------------------------------------
 
-    def summed(self, body: Expr, dummies: Space) -> tuple[str, Space] | None:
+    def summed(self, body: Expr, dummies: Space) -> tuple[Code, Space] | None:
         """A sum in which something picks the values of an index, and the order of its axes."""
         found = [p for c in brackets_of(body) for d in dummies if (p := _pick(body, c, d))]
         if found:
@@ -88,7 +88,8 @@ class Selector:
             if label is not None and set(label.indices) & set(dummies):
                 rest = at_label(without(body, condition), condition)
                 rest = Mul(rest, *self._guards(label, condition.index))
-                return self._scattered(rest, condition.index, label, dummies)
+                text, order = self._scattered(rest, condition.index, label, dummies)
+                return (text, ATOM), order
         return None
 
     def _guards(self, picked: Expr, index: Index) -> list[Expr]:
@@ -119,16 +120,19 @@ class Selector:
             text += f".masked_fill({text} == {none}, {some})"
         return text
 
-    def _gathered(self, pick: Pick, body: Expr, dummies: Space) -> tuple[str, Space]:
+    def _gathered(self, pick: Pick, body: Expr, dummies: Space) -> tuple[Code, Space]:
         """Σ_c [c = t_b] x_bc f_b: x at t, then whatever else there is to do."""
         index, others = pick.index, tuple(d for d in dummies if d != pick.index)
         body = Mul(without(body, pick.condition), *self._guards(pick.picked, index))
+        free = tuple(free_indices(Contraction(body, *dummies)))
         body = Mul(*(_compared(f, index, pick.picked) for f in Mul.make_args(body)))
+        if body == 0:  # as [t < t] is
+            return (self.printer.new("zeros", f"({comma(i.size.name for i in free)})"), ATOM), free
         carrying = Mul(*(f for f in Mul.make_args(body) if index in free_indices(f)))
         rest = Mul(*(f for f in Mul.make_args(body) if index not in free_indices(f)))
         text, order = self._picked(carrying, index, pick.picked)
         if rest == 1 and not others:
-            return text, order
+            return (text, ATOM), order
         return self.printer.named_sum(text, order, rest, others)
 
     def _picked(self, expr: Expr, index: Index, picked: Expr) -> tuple[str, Space]:

@@ -10,8 +10,14 @@ from sympy import Expr
 
 from derive.notation.nodes import Labels, Size
 
-FEW = 3  # values of a label that indexes no axis
 _SELDOM = 0.25
+
+
+def values_of(labels: Labels, lengths: Mapping[Size, int]) -> range:
+    """What it may be: of one of which nothing is said, some are no value of any index."""
+    if labels.values is not None:
+        return range(lengths[labels.values])
+    return range(-1, max(lengths.values(), default=1) + 1)
 
 
 def draw_label(
@@ -21,7 +27,7 @@ def draw_label(
     none = [_number(number, scalars) for number in labels.sentinels]
     if none and random.random() < _SELDOM:
         return random.choice(none)
-    values = range(sizes[labels.values] if labels.values else FEW)
+    values = values_of(labels, sizes)
     return random.choice([v for v in values if v not in none] or values)
 
 

@@ -15,7 +15,7 @@ from typing import TypeGuard
 
 from sympy import Add, Expr, KroneckerDelta, Mul, Pow, Rational, S
 
-from derive.notation.conditions import Iverson, Pick, Position, choices
+from derive.notation.conditions import Iverson, Pick, Position, brackets_of, choices, without
 from derive.notation.functions import Elementwise
 from derive.notation.known import parts_of
 from derive.notation.nodes import (
@@ -97,13 +97,15 @@ class _Writer:
         free: tuple[Index, ...],
         used: set[Index],
     ) -> Product:
-        """[c] a + [not c] b."""
+        """[c] a + [not c] b; between numbers, with the ones that the condition lacks."""
         bracket = self._bracket(condition, used)
         branches = [
             self.sum(branch, free if _is_tensor(branch) else (), set(used))
             for branch in (taken, other)
         ]
-        return Product(False, S.One, (Factor(Choice(bracket, *branches)),))
+        numbers, told = not any(map(_is_tensor, (taken, other))), _told(free_indices(condition))
+        ones = [Factor(Ones(i)) for i in free if numbers and i not in told]
+        return Product(False, S.One, (*ones, Factor(Choice(bracket, *branches))))
 
     def bracket(self, expr: Expr, taken: set[Index]) -> Sum:
         """A sum that is a factor: all its letters in each term, the simplest term first."""
@@ -126,7 +128,9 @@ class _Writer:
         is_tensor = bool(dummies or any(parts_of(term, kind) for kind in _TENSORS))
         ones = [i for i in _told(free) if i not in carried and (alone or is_tensor)]
         for dummy in dummies:
-            ones += [dummy] * max(0, 2 - carried[dummy] - _repeats(dummy, factors))
+            ones += [dummy] * max(
+                _are_apart(dummy, factors), 2 - carried[dummy] - _repeats(dummy, factors)
+            )
         if len(written) > 1:
             written = tuple(map(_in_brackets, written))
         place = sum(isinstance(f.base, Component) and is_gradient(f.base) for f in written)
@@ -141,19 +145,19 @@ class _Writer:
             if not isinstance(factor, Contraction):
                 factors += [factor] if factor != 1 else []
                 continue
-            named = [self._letter(d, taken) for d in factor.dummies]
+            gone = [d for d in factor.dummies if _is_picked(d, factor.body)]
+            named = [self._letter(d, taken, is_shown=d not in gone) for d in factor.dummies]
             body = rename(factor.body, dict(zip(factor.dummies, named, strict=True)))
             inner, more = self._flatten(body, taken)
             factors += inner
             dummies += named + more
         return factors, dummies
 
-    def _letter(self, dummy: Index, taken: set[Index]) -> Index:
+    def _letter(self, dummy: Index, taken: set[Index], *, is_shown: bool = True) -> Index:
         """The first letter of the dummy's size that is not in use; then letters of no op."""
         names = {i.name for i in taken}
-        known = next(
-            (i for i in self.letters if i.size == dummy.size and i.name not in names), None
-        )
+        own = (i for i in self.letters if is_shown and i.size == dummy.size)
+        known = next((i for i in own if i.name not in names), None)
         names |= {i.name for i in self.letters}
         letter = known or next(
             Index(n, dummy.size, 5000 + k) for k, n in enumerate(_alphabet()) if n not in names
@@ -261,6 +265,12 @@ def _picked(factors: list[Expr], dummies: list[Index]) -> tuple[list[Expr], list
     return factors, dummies
 
 
+def _is_picked(dummy: Index, body: Expr) -> bool:
+    """Will something stand in its place?"""
+    told = (b for b in brackets_of(body) if not b.only_asks and b.solved_for(dummy) is not None)
+    return any(_axes(dummy, [without(body, b)]) for b in told)
+
+
 def _put(index: Index, label: Expr, factors: Iterable[Expr]) -> dict[Index, Index]:
     """What stands in the place of an index, also within what stands in the place of another."""
     here = {Position(index): label}
@@ -309,6 +319,20 @@ def _told(found: Sequence[Index]) -> list[Index]:
     own = [i for i in found if not isinstance(i, Pick)]
     picks = [i for p in found if isinstance(p, Pick) for i in free_indices(p.label)]
     return own + [i for i in dict.fromkeys(picks) if i not in own]
+
+
+def _are_apart(dummy: Index, factors: Iterable[Expr]) -> bool:
+    """Would each factor that carries a letter be a sum by itself, as x_{b t_b} is?"""
+    carriers = [f.as_base_exp()[0] for f in factors if dummy in _carries(f)]
+    return len(carriers) > 1 and all(
+        isinstance(c, Component) and _times(dummy, c) > 1 for c in carriers
+    )
+
+
+def _times(letter: Index, component: Component) -> int:
+    """How often it stands in the brackets of a component."""
+    labels = (i.label for i in component.indices if isinstance(i, Pick))
+    return component.indices.count(letter) + sum(letter in free_indices(k) for k in labels)
 
 
 def _repeats(dummy: Index, factors: Iterable[Expr]) -> int:

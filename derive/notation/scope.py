@@ -304,7 +304,11 @@ def _check_jacobian(node: t.Jacobian, scope: Scope, report: Report) -> None:
         report.add("E508", node.span, "a Jacobian stands only in a statement to prove")
         return
     for part in (node.of, node.wrt):
-        if part.name in scope.tensors:
+        if not part.plain:
+            message = f"`{report.quote(part.span)}` picks: a Jacobian is of components with letters"
+            remedy = "write a letter there, and a `delta` beside the Jacobian"
+            report.add("E111", part.span, message, remedy)
+        elif part.name in scope.tensors:
             _check_axes(part, scope.tensors[part.name], scope, report)
         else:
             _refuse_unknown(part, scope, report)

@@ -22,7 +22,10 @@ _MOST_KNOWN = 1 << 14  # expressions whose calls are remembered
 
 
 class Form(NamedTuple):
-    """A part with its indices renamed in the order in which they stand in its largest tensor."""
+    """A part with its indices renamed in the order in which they stand in its largest tensor.
+
+    Those that stand in no tensor, but in conditions, come last.
+    """
 
     part: Expr
     order: tuple[Index, ...]  # the indices as they are called in this place
@@ -170,6 +173,7 @@ def form_of(part: Expr) -> Form:
         key=lambda c: (-len(c.indices), c.tensor.rank, [i.rank for i in c.indices]),
     )
     known = free(part)
-    order = tuple(dict.fromkeys(i for c in components for i in c.indices if i in known))
+    inside = [i for c in components for i in c.indices if i in known]
+    order = tuple(dict.fromkeys([*inside, *sorted(known, key=lambda i: (i.rank, i.name))]))
     places = {i: Index(f"k{n}", i.size, 3_000_000 + n) for n, i in enumerate(order)}
     return Form(reindexed(part, places), order)

@@ -229,7 +229,8 @@ class _Pass:
     def _unsplit(self, nodes: list[_Node], parts: Sequence[Part]) -> Iterator[_Node]:
         """The groups that are worth it, and all else as it was before it was taken apart."""
         picked = {t for n in nodes if n.small is None and _picks(n.statements[0]) for t in n.made}
-        groups = [n for n in nodes if n.small is not None and _is_worth_it(n, picked)]
+        small = [n for n in nodes if n.small is not None and self._shows_sizes(n)]
+        groups = [n for n in small if _is_worth_it(n, picked)]
         kept = [n for n in groups if any(self.needed.get(t) for t in n.made)]
         yield from kept
         inside = {id(s) for n in kept for s in n.statements}

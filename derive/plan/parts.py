@@ -94,8 +94,10 @@ class Parting:
             yield Part(rest, whole, told, small)
 
     def _sum(self, statement: Statement, total: Expr) -> Statement:
-        """A sum as a statement of its own."""
-        own = [i for i in statement.target.indices if i in free_indices(total)]
+        """A sum as a statement of its own; in a relation it carries letters of the rows."""
+        carried = free_indices(total)
+        own = [i for i in statement.target.indices if i in carried]
+        own += [i for i in carried if i not in own]
         word = "product" if total in _products(total) else "part"
         return self._named(f"{statement.target.tensor.name}_{word}", own, total)
 

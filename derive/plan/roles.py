@@ -65,7 +65,8 @@ def _is_whole(op: Op, classes: AxisClasses, space: Space) -> bool:
 
 
 def _leading(op: Op, classes: AxisClasses) -> Index | None:
-    """The first letter that leads every tensor that carries it and is never summed."""
+    """The first letter that leads every tensor that carries it, and outputs do, and no sum."""
+    given = {axis for c in op.outputs for axis in classes.of(c)}
     for component in op.inputs:
         if not component.indices:
             continue
@@ -73,7 +74,7 @@ def _leading(op: Op, classes: AxisClasses) -> Index | None:
         carriers = [classes.of(c) for c in op.tensors.values() if mine in classes.of(c)]
         leads = all(c[0] == mine and c.count(mine) == 1 for c in carriers)
         leads = leads and _is_only(component.indices[0].size, mine, op, classes)
-        leads = leads and component.indices[0].size not in classes.counted
+        leads = leads and component.indices[0].size not in classes.counted and mine in given
         leads = leads and not classes.has_relation
         if leads and mine not in classes.contracted and not classes.has_delta:
             return component.indices[0]

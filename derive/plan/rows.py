@@ -167,6 +167,7 @@ class Schedule:
             return bool(carried & columns) and not total.over_column
         kept = tuple(letters[i] for i in free_indices(total.total) if i in letters)
         whole = rows <= summed and rows <= carried and kept in ((), self.roles.columns)
+        whole &= carried & columns in (set(), columns)  # else some columns would count twice
         whole |= self._is_of_group(carried, summed, [letters[i] for i in target.indices])
         return not (self.accumulates and whole and total.word == "sum")
 
@@ -253,10 +254,16 @@ class Schedule:
         return {c.tensor for c in (*given, *(w.target for w in self.prologue))}
 
     def _places(self, expr: Expr, letters: dict[Index, Axis]) -> dict[Index, Axis]:
-        places = dict(letters)
+        """The axis along which each letter runs; one that is only compared has that of its size."""
+        places = self._asked(p.index for p in expr.atoms(Position)) | letters
         for component in sorted(expr.atoms(Component), key=str):
             places |= zip(component.indices, self.axes[component.tensor], strict=True)
         return places
+
+    def _asked(self, indices: Iterable[Index]) -> dict[Index, Axis]:
+        """The axes of the same sizes."""
+        axes = {self.size_of(a): a for a in (*self.roles.rows, *self.roles.columns)}
+        return {i: axes[i.size] for i in indices if i.size in axes}
 
     def _axes_of(self, total: Bound, letters: dict[Index, Axis]) -> tuple[set[Axis], set[Axis]]:
         """The axes that a summand carries, and those that are summed over."""
@@ -351,7 +358,7 @@ class Schedule:
 
     def _letters(self, statement: Statement) -> dict[Index, Axis]:
         """Which axis class each free letter of a statement runs along."""
-        letters: dict[Index, Axis] = {}
+        letters = self._asked(statement.target.indices)
         for component in [statement.target, *statement.expr.atoms(Component)]:
             axes = self.axes.get(component.tensor)
             if axes is not None:

@@ -59,9 +59,15 @@ def missing_sizes(statements: Iterable[Statement], given: Iterable[Component]) -
 
 
 def picking(statements: Iterable[Statement]) -> set[Tensor]:
-    """The labels by which something is picked: they must be values of their index."""
-    asked = {b for s in statements for b in s.expr.atoms(Iverson) if not b.only_asks}
-    return {b.picks.tensor for b in asked if b.picks is not None}
+    """The labels by which a sum picks or adds up: torch refuses there what is no value."""
+    sums = {total for s in statements for total in s.expr.atoms(Contraction)}
+    pairs = ((b, set(total.dummies)) for total in sums for b in total.body.atoms(Iverson))
+    picks = ((b, b.picks, dummies) for b, dummies in pairs if not b.only_asks)
+    return {
+        label.tensor
+        for bracket, label, dummies in picks
+        if label is not None and {bracket.index, *label.indices} & dummies
+    }
 
 
 def scalars_in(statements: Iterable[Statement]) -> set[Scalar]:

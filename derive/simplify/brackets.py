@@ -63,7 +63,9 @@ def _brackets(powers: Iterable[Expr]) -> list[Iverson]:
 
 
 def _exclude(one: Iverson, other: Iverson) -> bool:
-    """a < b excludes b < a and a = b; a label that picks is no number below zero."""
+    """c excludes not c, a < b excludes b < a and a = b; what picks is no number below zero."""
+    if one.contrary == other:
+        return True
     if not one.holds or not other.holds:
         return False
     if _says_nothing(one, other.picks) or _says_nothing(other, one.picks):

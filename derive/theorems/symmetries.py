@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import mpmath
 from sympy import Expr
 
+from derive.notation.draw import values_of
 from derive.notation.effort import spend
 from derive.notation.evaluate import Evaluator
 from derive.notation.nodes import Bound, Component, Index, Labels, Scalar, Tensor
@@ -354,8 +355,8 @@ class _Point:
     ) -> Any:
         here = self._draw(tensor.name, place)
         if isinstance(tensor, Labels):
-            values = self.sizes[tensor.values] if tensor.values else _FEW
-            return mpmath.mpf(int(here * 10**6) % values)
+            values = values_of(tensor, self.sizes)
+            return mpmath.mpf(values[int(here * 10**6) % len(values)])
         for part in change.parts if change is not None else ():
             if part.component.tensor == tensor:
                 c = step * part.sign * self._factor(change, part.component, place)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from derive.errors import DeriveError
-from derive.notation.draw import FEW
+from derive.notation.draw import values_of
 from derive.notation.nodes import Component, Labels
 from derive.notation.op import Op
 from derive.verify.reference import composed
@@ -118,8 +118,8 @@ def _drawn(
     if not isinstance(tensor, Labels):
         return shift(_normal(shape, generator))
     defaults = {p.symbol: p.default for p in op.parameters}
-    values = lengths[tensor.values.name] if tensor.values else FEW
-    found = torch.randint(values, shape, generator=generator)
+    values = values_of(tensor, {i.size: lengths[i.size.name] for i in op.letters})
+    found = torch.randint(values.start, values.stop, shape, generator=generator)
     for number in tensor.sentinels:
         found[torch.rand(shape, generator=generator) < _SELDOM] = int(defaults.get(number, number))
     return found

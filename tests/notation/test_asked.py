@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from derive import differentiate, prove
+from derive.errors import SourceError
+from derive.higher import backward
 from derive.verify.exact import exact
 from tests.notation.reading import again, check_means_the_same, marking, read, refusals, shown
 from tests.running import EXACT, function, made, run
@@ -103,3 +105,28 @@ def test_what_is_no_value_picks_nothing(name: str, dtype: torch.dtype) -> None:
 def test_what_indexes_is_refused_where_it_is_no_value() -> None:
     with pytest.raises((IndexError, RuntimeError), match="out of|index"):
         made(PICKED)(numbers(7, 4), INTEGERS)
+
+
+SHOWN_AGAIN = [
+    "op f(x[b,c], z[b,c], t[b]: int[c]) -> y\ny = 1[b]*x[b,t[b]]*z[b,t[b]]\n",
+    "op f(x[b,c]) -> y[b,c]\ny[b,c] = x[b,c]*(x[b,c] + 1[c]*where(x[b,0] > 0, 1, 2))\n",
+    "op f(x[b,c], t[b]: int[c]) -> y[b]\ny[b] = sum[c](1[c]*x[b,t[b]])*x[b,0]\n",
+    "op f(x[b]; a = 2) -> y[b]\ny[b] = x[b]*where(a > 1, 3, 2) + 1[b]*where(a > 0, 1, 2)\n",
+    "op f(u[b], w[k], t[b]: int) -> y[b]\ny[b] = u[b]*max[k](where(t[b] == k, 2, 3))*w[0]\n",
+]
+
+
+@pytest.mark.parametrize("text", SHOWN_AGAIN)
+def test_what_is_shown_is_read_again(text: str) -> None:
+    check_means_the_same(read(text), again(read(text)))
+
+
+def test_the_header_of_a_backward_pass_tells_what_labels_are() -> None:
+    assert "t[b]: int[c], " in backward(read(PICKED)).header
+    assert "t[b]: int, " in backward(read(ASKED)).header
+
+
+@pytest.mark.parametrize("picked", ["x[p,t[p]]", "x[p,0]"])
+def test_a_jacobian_is_of_components_with_letters(picked: str) -> None:
+    with pytest.raises(SourceError, match="E111"):
+        prove(read(PICKED), f"d(y[b])/d({picked}) = delta[b,p]")

@@ -122,7 +122,7 @@ def test_what_labels_are_compared_with_is_no_value() -> None:
 PRINTED = {  # a right side, as it is printed, in LaTeX
     "x[b,t[b]]": ("x[b,t[b]]", "x_{b t_{b}}"),
     "delta[c,t[b]]*x[b,c]": ("x[b,t[b]]", "x_{b t_{b}}"),
-    "x[b,t[b]]^2": ("(x[b,t[b]])^2", r"\left(x_{b t_{b}}\right)^{2}"),
+    "x[b,t[b]]^2": ("x[b,t[b]]^2", r"x_{b t_{b}}^{2}"),
     "x[b,t[b]]*x[b,r[b]]": ("x[b,t[b]]*x[b,r[b]]", "x_{b t_{b}} x_{b r_{b}}"),
     "x[b,t[b]]*where(t[b] == r[b], 1, 0)": (
         "x[b,t[b]]*where(t[b] == r[b], 1, 0)",
