@@ -71,10 +71,11 @@ def broken(code: str, indent: int) -> list[str]:
     if not inside:
         return [margin + code]
     items = split_commas(inside)
+    comma = "," if len(items) > 1 else ""
     lines = [margin + code[: found[0] + 1]]
-    for item in items:
+    for item in filter(None, items):  # behind the comma of one item nothing stands
         made = broken(item, indent + 4)
-        lines += [*made[:-1], made[-1] + ("," if len(items) > 1 else "")]
+        lines += [*made[:-1], made[-1] + comma]
     return [*lines, margin + code[found[1] :]]
 
 

@@ -16,6 +16,7 @@ from sympy import Add, Expr, Mul, Pow, Rational, S
 from derive.catalogue import parse
 from derive.emit.fold import folded
 from derive.emit.module import build
+from derive.emit.source import broken
 from derive.emit.torch_printer import TorchPrinter
 from derive.emit.triton_printer import TritonPrinter, helpers_in
 from derive.errors import DeriveError
@@ -369,3 +370,8 @@ def test_long_lines_are_broken_and_mean_the_same() -> None:
     comment = [line.strip("# ") for line in text.split("\n") if line.startswith("    #")][:2]
     assert " ".join(comment) == f"y = {'x + ' * 30}y"
     assert folded(text) == text
+
+
+def test_a_tuple_of_one_keeps_its_comma_on_a_broken_line() -> None:
+    long = "x" * 100
+    assert broken(f"{long}(B,)", 0) == [f"{long}(", "    B,", ")"]
