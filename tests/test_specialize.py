@@ -60,7 +60,7 @@ def test_outputs_and_parameters_are_chosen() -> None:
     (op,) = derive.parse(LOSS)
     less = specialized(op, {"w": 1, "k": 0}, outputs=("total",))
     assert less.header == "op loss_total_without_w_k(x[b,c], t[b]: int[c]; none = -1) -> total"
-    assert less.equations[0].text == "each[b] = (x[b,t[b]])^2*where(t[b] == none, 0, 1)"
+    assert less.equations[0].text == "each[b] = x[b,t[b]]^2*where(t[b] == none, 0, 1)"
     assert specialized(op, {}, outputs=("each",)).outputs == op.outputs[:1]
     with pytest.raises(DeriveError, match='no output "mean"'):
         specialized(op, {}, outputs=("mean",))
