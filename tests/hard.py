@@ -20,6 +20,7 @@ from derive.emit.backends import BACKENDS
 from derive.emit.files import source
 from derive.emit.module import _imported
 from derive.emit.triton_module import has_kernels
+from derive.notation.conditions import Iverson
 from derive.notation.nodes import Component, Labels
 from derive.notation.op import Op
 from derive.plan.roles import roles
@@ -236,9 +237,11 @@ def axes_of(component: Component) -> list[set[str]]:
 
 
 def points_nowhere(op: Op, sample: Sample, size: str) -> bool:
-    """Are there labels left, and nothing that they could point at?"""
+    """Are there labels left by which something is picked, and nothing that they could point at?"""
+    brackets = (b for e in op.equations for b in e.expr.atoms(Iverson))
+    picking = {b.picks.tensor for b in brackets if b.picks is not None}
     return any(
-        isinstance(c.tensor, Labels) and c.tensor.values is not None
+        c.tensor in picking and isinstance(c.tensor, Labels) and c.tensor.values is not None
         and c.tensor.values.name == size and t.numel() > 0
         for c, t in zip(op.inputs, sample.inputs, strict=True)
     )  # fmt: skip

@@ -81,7 +81,7 @@ def asked_twice(x: Tensor, w: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def only_asked(x: Tensor, t: Tensor) -> Tensor:
-    return torch.where(t < x.shape[1], x[:, 0] ** 2, x[:, 1] ** 3)
+    return torch.where((t < x.shape[1])[:, None], x**2, x**3)
 
 
 GIVEN = {
