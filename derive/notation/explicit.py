@@ -15,7 +15,7 @@ from typing import TypeGuard
 
 from sympy import Add, Expr, KroneckerDelta, Mul, Pow, Rational, S
 
-from derive.notation.conditions import Iverson, Pick, Position, brackets_of, choices, without
+from derive.notation.conditions import Iverson, Pick, Position, choices
 from derive.notation.functions import Elementwise
 from derive.notation.known import parts_of
 from derive.notation.nodes import (
@@ -104,7 +104,7 @@ class _Writer:
             for branch in (taken, other)
         ]
         numbers, told = not any(map(_is_tensor, (taken, other))), _told(free_indices(condition))
-        ones = [Factor(Ones(i)) for i in free if numbers and i not in told]
+        ones = [Factor(Ones(i)) for i in _told(free) if numbers and i not in told]
         return Product(False, S.One, (*ones, Factor(Choice(bracket, *branches))))
 
     def bracket(self, expr: Expr, taken: set[Index]) -> Sum:
@@ -145,18 +145,17 @@ class _Writer:
             if not isinstance(factor, Contraction):
                 factors += [factor] if factor != 1 else []
                 continue
-            gone = [d for d in factor.dummies if _is_picked(d, factor.body)]
-            named = [self._letter(d, taken, is_shown=d not in gone) for d in factor.dummies]
+            named = [self._letter(d, taken) for d in factor.dummies]
             body = rename(factor.body, dict(zip(factor.dummies, named, strict=True)))
             inner, more = self._flatten(body, taken)
             factors += inner
             dummies += named + more
         return factors, dummies
 
-    def _letter(self, dummy: Index, taken: set[Index], *, is_shown: bool = True) -> Index:
+    def _letter(self, dummy: Index, taken: set[Index]) -> Index:
         """The first letter of the dummy's size that is not in use; then letters of no op."""
         names = {i.name for i in taken}
-        own = (i for i in self.letters if is_shown and i.size == dummy.size)
+        own = (i for i in self.letters if i.size == dummy.size)
         known = next((i for i in own if i.name not in names), None)
         names |= {i.name for i in self.letters}
         letter = known or next(
@@ -263,12 +262,6 @@ def _picked(factors: list[Expr], dummies: list[Index]) -> tuple[list[Expr], list
             put = _put(index, label, others)
             return _picked([f.xreplace(put) for f in others], [d for d in dummies if d != index])
     return factors, dummies
-
-
-def _is_picked(dummy: Index, body: Expr) -> bool:
-    """Will something stand in its place?"""
-    told = (b for b in brackets_of(body) if not b.only_asks and b.solved_for(dummy) is not None)
-    return any(_axes(dummy, [without(body, b)]) for b in told)
 
 
 def _put(index: Index, label: Expr, factors: Iterable[Expr]) -> dict[Index, Index]:

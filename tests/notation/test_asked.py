@@ -110,9 +110,7 @@ def test_what_indexes_is_refused_where_it_is_no_value() -> None:
 SHOWN_AGAIN = [
     "op f(x[b,c], z[b,c], t[b]: int[c]) -> y\ny = 1[b]*x[b,t[b]]*z[b,t[b]]\n",
     "op f(x[b,c]) -> y[b,c]\ny[b,c] = x[b,c]*(x[b,c] + 1[c]*where(x[b,0] > 0, 1, 2))\n",
-    "op f(x[b,c], t[b]: int[c]) -> y[b]\ny[b] = sum[c](1[c]*x[b,t[b]])*x[b,0]\n",
     "op f(x[b]; a = 2) -> y[b]\ny[b] = x[b]*where(a > 1, 3, 2) + 1[b]*where(a > 0, 1, 2)\n",
-    "op f(u[b], w[k], t[b]: int) -> y[b]\ny[b] = u[b]*max[k](where(t[b] == k, 2, 3))*w[0]\n",
 ]
 
 
