@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from derive.emit.module import build
+from derive.verify.reference import composed
+from derive.verify.sample import draw, errors, results, sizes_for
+from tests.notation.reading import read
+from tests.running import EXACT
+
 ODD = {
     "a sum that a label picks stands in brackets": """
 op f(x[b], w[c], t[b]: int[c]) -> y[b]
@@ -54,3 +60,11 @@ op f(x[b], w[k]) -> y[k]
 y[k] = w[k]*B + 0*w[k]*x[0]
 """,
 }
+
+
+def check(kind: str, backend: str) -> None:
+    """Outputs and gradients are those of the equations by autograd."""
+    op = read(ODD[kind])
+    sample = draw(op, sizes_for(op))
+    got = results(build(op, backend=backend).f, sample)
+    assert errors(got, results(composed(op), sample)) < EXACT

@@ -83,7 +83,7 @@ class GroupModule:
         """The labels that the forward pass must refuse where they are none: a kernel does not."""
         given = (c.tensor for c in self.given if self.forward)
         shown = {i.size for c in self.given for i in c.indices}
-        picks = picking(self.program.backward)
+        picks = picking(self.program.backward)  # where a group's statements stand
         return [t for t in given if t in picks and isinstance(t, Labels) and t.values in shown]
 
     @property

@@ -175,7 +175,7 @@ class _Scanner:
         return self._blank(*found.span()) if found and name == "alignedat" else at
 
     def _remedy(self, name: str) -> str:
-        cases = name == "array" and self.text.count("\\right.") > 0
+        cases = name == "array" and "\\right." in self.text
         return r"write `\begin{cases}`" if cases else "write equations, row by row"
 
     def _case_rows(self, match: re.Match[str], at: int) -> int:

@@ -137,9 +137,11 @@ class Iverson(Expr):
         label = self.picks
         assert label is not None
         others = no_sentinel(label)
-        if not self.only_asks and others <= set(beside):
+        if self.only_asks:
+            return Mul(*within(label, self.index.size))
+        if others <= set(beside):
             return S.One
-        if not self.only_asks and all(is_no_place(n) for n in cast(Labels, label.tensor).sentinels):
+        if all(is_no_place(n) for n in cast(Labels, label.tensor).sentinels):
             return Mul(*others)
         return Mul(*within(label, self.index.size))
 

@@ -13,19 +13,13 @@ if os.environ.get("TRITON_INTERPRET") != "1":
 import torch
 
 from derive.emit.module import build
-from derive.verify.reference import composed
-from derive.verify.sample import draw, errors, results, sizes_for
 from tests.notation.reading import read
-from tests.odd_ops import ODD
-from tests.running import EXACT
+from tests.odd_ops import ODD, check
 
 
 @pytest.mark.parametrize("kind", ODD)
 def test_gradients(kind: str) -> None:
-    op = read(ODD[kind])
-    sample = draw(op, sizes_for(op))
-    got = results(build(op, backend="triton").f, sample)
-    assert errors(got, results(composed(op), sample)) < EXACT
+    check(kind, "triton")
 
 
 def test_a_label_that_is_only_compared_may_be_any() -> None:
